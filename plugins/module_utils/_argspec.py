@@ -1,0 +1,136 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that modules share, and how they become the library's values. Defaults live here alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Any, Callable, Iterator, Mapping
+
+from ._errors import RedisBackupError
+from ._repository.identity import HostState
+from ._repository.open import open_store
+from ._repository.pipeline import Packing
+from ._repository.store import Store
+from ._server.connection import Login
+from ._server.instance import Place, default_name
+
+PASSWORD_VARIABLE = "REDIS_BACKUP_LOGIN_PASSWORD"
+STATE_DIR = "/var/lib/redis_backup"
+
+
+def merged(*specs: Mapping[str, Any]) -> dict[str, Any]:
+    """Several argument specs as one."""
+    return {name: option for spec in specs for name, option in spec.items()}
+
+
+def connection_spec(env_fallback: Callable[..., Any]) -> dict[str, Any]:
+    """The options of the doc fragment `connection`, which every module takes."""
+    return {
+        "login_host": {"type": "str", "default": "127.0.0.1"},
+        "login_port": {"type": "int", "default": 6379},
+        "login_unix_socket": {"type": "path"},
+        "login_user": {"type": "str"},
+        "login_password": {"type": "str", "no_log": True, "fallback": (env_fallback, [PASSWORD_VARIABLE])},
+        "tls": {"type": "bool", "default": False},
+        "validate_certs": {"type": "bool", "default": True},
+        "ca_certs": {"type": "path"},
+        "client_cert_file": {"type": "path"},
+        "client_key_file": {"type": "path"},
+        "command_map": {"type": "dict", "default": {}},
+        "connect_timeout": {"type": "float", "default": 5.0},
+        "instance": {"type": "str"},
+        "config_file": {"type": "path"},
+        "data_dir": {"type": "path"},
+        "executable": {"type": "path"},
+        "service": {"type": "str"},
+        "state_dir": {"type": "path", "default": STATE_DIR},
+    }
+
+
+def repository_options() -> dict[str, Any]:
+    """The options of one repository (doc fragment `repository`)."""
+    return {
+        "name": {"type": "str", "required": True},
+        "type": {"type": "str", "choices": ["posix"], "default": "posix"},
+        "path": {"type": "path"},
+        "create": {"type": "bool", "default": False},
+    }
+
+
+def repositories_spec(*, required: bool = True) -> dict[str, Any]:
+    """The option `repositories`."""
+    return {
+        "repositories": {
+            "type": "list",
+            "elements": "dict",
+            "required": required,
+            "options": repository_options(),
+            "required_if": [("type", "posix", ["path"])],
+        }
+    }
+
+
+def login_of(params: Mapping[str, Any]) -> Login:
+    """How to reach the server."""
+    return Login(
+        host=params["login_host"],
+        port=params["login_port"],
+        unix_socket=params["login_unix_socket"],
+        user=params["login_user"],
+        password=params["login_password"],
+        tls=params["tls"],
+        validate_certs=params["validate_certs"],
+        ca_certs=params["ca_certs"],
+        client_cert_file=params["client_cert_file"],
+        client_key_file=params["client_key_file"],
+        command_map={str(k).lower(): str(v) for k, v in params["command_map"].items()},
+        connect_timeout=params["connect_timeout"],
+    )
+
+
+def place_of(params: Mapping[str, Any]) -> Place:
+    """What the user told about the instance."""
+    return Place(
+        name=params["instance"] or default_name(socket.gethostname(), login_of(params)),
+        config_file=params["config_file"] or "",
+        data_dir=os.path.normpath(params["data_dir"]) if params["data_dir"] else "",
+        executable=params["executable"] or "",
+        service=params["service"] or "",
+    )
+
+
+def state_of(params: Mapping[str, Any]) -> HostState:
+    """The host's memory of its instances."""
+    return HostState(params["state_dir"])
+
+
+def stores_of(params: Mapping[str, Any]) -> tuple[Store, ...]:
+    """The stores of the option `repositories`. Raises RedisBackupError when two carry one name."""
+    entries = params["repositories"] or []
+    names = [entry["name"] for entry in entries]
+    if not names or len(set(names)) != len(names):
+        raise RedisBackupError(
+            "repositories must name at least one repository, and each name once", untouched="Nothing was changed"
+        )
+    return tuple(open_store(entry) for entry in entries)
+
+
+def packing_of(params: Mapping[str, Any]) -> Packing:
+    """How artefacts are stored."""
+    recipients = (params["encryption"] or {}).get("recipients") or []
+    return Packing(level=params["compression"]["level"], recipients=tuple(recipients))
+
+
+@contextlib.contextmanager
+def told(fail: Callable[..., Any]) -> Iterator[None]:
+    """Hand foreseen errors to `fail` (a module's fail_json) as one paragraph: no traceback reaches an operator."""
+    try:
+        yield
+    except RedisBackupError as error:
+        fail(msg=error.paragraph(), **error.details)
+    except OSError as error:
+        fail(msg=f"{error.filename or 'the system'}: {error.strerror or error}. Mend this, then run again; it is safe.")

@@ -1,0 +1,125 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two servers that carry one name are told apart by a UUID, kept on the host and in the repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+
+from .._errors import DamagedError, NotFoundError, RepositoryError
+from .._files import make_dirs, read_json, write_json
+from .layout import IDENTITY, backups_path
+from .store import Store
+
+_HINT = (
+    "If this server really continues that history (a replaced host), run once with adopt: true; "
+    "if it is another server, give it another instance name"
+)
+
+
+@dataclass(frozen=True)
+class HostState:
+    """The folder on the host, outside the data directory, that remembers what instances are who."""
+
+    folder: str
+
+    def _path(self, instance: str) -> str:
+        return os.path.join(self.folder, "instances", f"{instance}.json")
+
+    def read(self, instance: str) -> str:
+        """The instance's UUID on this host; empty when it has none yet."""
+        try:
+            return str(read_json(self._path(instance))["uuid"])
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RepositoryError(
+                f"{self._path(instance)} cannot be read: {error}",
+                untouched="Nothing was changed",
+                hint="Remove it when it is damaged, and run once with adopt: true",
+            ) from None
+
+    def write(self, instance: str, identity: str) -> None:
+        """Remember that `instance` on this host is `identity`."""
+        try:
+            make_dirs(os.path.dirname(self._path(instance)))
+            write_json(self._path(instance), {"instance": instance, "uuid": identity})
+        except OSError as error:
+            raise RepositoryError(
+                f"{self._path(instance)} cannot be written: {error.strerror}",
+                untouched="Nothing was changed",
+                hint="Run as root, or name a folder that can be written with state_dir",
+            ) from None
+
+    def lock_path(self, instance: str) -> str:
+        """The file whose lock serialises all work on an instance on this host."""
+        folder = os.path.join(self.folder, "locks")
+        try:
+            make_dirs(folder)
+        except OSError as error:
+            raise RepositoryError(
+                f"{folder} cannot be made: {error.strerror}",
+                untouched="Nothing was changed",
+                hint="Run as root, or name a folder that can be written with state_dir",
+            ) from None
+        return os.path.join(folder, f"{instance}.lock")
+
+
+def stored_identity(store: Store, instance: str) -> str:
+    """The UUID that the repository knows for `instance`; empty when it knows none.
+
+    Raises RepositoryError when the instance's folder holds what is not ours.
+    """
+    try:
+        raw = store.read(f"{instance}/{IDENTITY}")
+    except NotFoundError:
+        foreign = [n for n in store.names(instance) if not n.startswith(".") and n != "backup"]
+        if foreign or store.names(backups_path(instance)):
+            raise RepositoryError(
+                f"{store.where(instance)} holds files that are no backups of this collection "
+                f"({', '.join(foreign[:3]) or 'a backup folder without instance.json'})",
+                untouched="Nothing was changed",
+                hint="Use an empty place for the repository, or move the foreign files away",
+            ) from None
+        return ""
+    try:
+        return str(json.loads(raw)["uuid"])
+    except (ValueError, KeyError, TypeError):
+        raise DamagedError(
+            f"{store.where(f'{instance}/{IDENTITY}')} is damaged",
+            untouched="Nothing was changed",
+            hint="Put back its text {\"instance\": …, \"uuid\": …}; the UUID stands in every manifest of the instance",
+        ) from None
+
+
+def agree(stores: list[Store], instance: str, host: HostState, *, adopt: bool, dry: bool = False) -> str:
+    """The UUID under which backups of `instance` are written, made known to the host and to every store (not if `dry`).
+
+    Raises RepositoryError where a store knows the name as another server, unless `adopt`.
+    """
+    mine = host.read(instance)
+    known = {store.name: stored_identity(store, instance) for store in stores}
+    others = {name: found for name, found in known.items() if found and found != mine}
+    if others and not adopt:
+        name, found = next(iter(others.items()))
+        where = next(store for store in stores if store.name == name).where()
+        told = f"this host's is {mine}" if mine else "this host has none"
+        raise RepositoryError(
+            f"{where} keeps backups of another server under the name {instance} (its UUID is {found}, {told})",
+            untouched="Nothing was changed",
+            hint=_HINT,
+        )
+    identity = next(iter(others.values()), "") or mine or str(uuid.uuid4())
+    if dry:
+        return identity
+    if identity != mine:
+        host.write(instance, identity)
+    for store in stores:
+        if known[store.name] != identity:
+            document = {"instance": instance, "uuid": identity}
+            store.write(f"{instance}/{IDENTITY}", json.dumps(document, indent=2).encode() + b"\n")
+    return identity

@@ -1,0 +1,131 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest: what a backup is, written last, sealed against accident. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from .._errors import DamagedError
+from .._server.versions import RdbFormat
+from .._times import from_iso
+from .layout import is_label
+
+FORMAT = 1
+_SEAL = "sha256"
+_REQUIRED = ("label", "instance", "uuid", "engine", "started", "finished", "snapshot_time", "server", "keys", "files")
+
+
+def _canonical(document: Mapping[str, Any]) -> bytes:
+    unsealed = {name: value for name, value in document.items() if name != _SEAL}
+    return json.dumps(unsealed, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def seal(document: Mapping[str, Any]) -> bytes:
+    """The manifest's bytes: readable JSON that carries the SHA-256 of its canonical form without that field."""
+    sealed = {"format": FORMAT, **document}
+    sealed[_SEAL] = hashlib.sha256(_canonical(sealed)).hexdigest()
+    return json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=True).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One stored file: `size` bytes of `content` became `stored_size` bytes named `name` with SHA-256 `sha256`."""
+
+    name: str
+    content: str
+    kind: str
+    size: int
+    stored_size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest whose seal was found good."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        return str(self.document["label"])
+
+    @property
+    def instance(self) -> str:
+        return str(self.document["instance"])
+
+    @property
+    def uuid(self) -> str:
+        return str(self.document["uuid"])
+
+    @property
+    def engine(self) -> str:
+        return str(self.document["engine"])
+
+    @property
+    def snapshot_time(self) -> float:
+        """The moment whose data the backup holds, UTC seconds."""
+        return from_iso(self.document["snapshot_time"])
+
+    @property
+    def files(self) -> list[StoredFile]:
+        return [StoredFile(**entry) for entry in self.document["files"]]
+
+    def file(self, kind: str) -> StoredFile | None:
+        """The stored file of a kind (`rdb`, `server`)."""
+        return next((entry for entry in self.files if entry.kind == kind), None)
+
+    @property
+    def encrypted(self) -> bool:
+        return bool(self.document.get("encryption"))
+
+    @property
+    def keys(self) -> int:
+        return int(self.document["keys"]["total"])
+
+    @property
+    def expires(self) -> int:
+        """Keys that carry an expiry time."""
+        return int(self.document["keys"]["expires"])
+
+    @property
+    def rdb_format(self) -> RdbFormat:
+        server = self.document["server"]
+        return RdbFormat(server["rdb_magic"], int(server["rdb_version"]))
+
+
+def open_manifest(raw: bytes, where: str) -> Manifest:
+    """The manifest in `raw`. Raises DamagedError when one byte of it is not as it was written, or its format is newer."""
+    untouched = "The live data was not touched"
+    hint = "Use another backup, or another repository's copy of this one"
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get(_SEAL), str):
+        raise DamagedError(f"the manifest {where} is damaged: it is no manifest", untouched=untouched, hint=hint)
+    if document.get("format") != FORMAT and isinstance(document.get("format"), int) and document["format"] > FORMAT:
+        raise DamagedError(
+            f"the manifest {where} has format {document['format']}, this version reads up to {FORMAT}",
+            untouched=untouched,
+            hint="Use a newer version of globalscope.redis_backup",
+        )
+    # The readable form is checked whole: white space and key order are bytes too.
+    if document[_SEAL] != hashlib.sha256(_canonical(document)).hexdigest() or seal(document) != raw:
+        raise DamagedError(
+            f"the manifest {where} is damaged or was edited: its own SHA-256 does not fit", untouched=untouched, hint=hint
+        )
+    missing = [name for name in _REQUIRED if name not in document]
+    names = [entry.get("name", "") for entry in document.get("files", [])]
+    if missing or not is_label(str(document["label"])) or not all(re.fullmatch(r"[A-Za-z0-9._-]+", n) for n in names):
+        raise DamagedError(
+            f"the manifest {where} is no manifest of this collection (missing: {', '.join(missing) or 'sane names'})",
+            untouched=untouched,
+            hint=hint,
+        )
+    return Manifest(document)

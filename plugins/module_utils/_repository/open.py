@@ -1,0 +1,26 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a module's `repositories` entry to a store."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping
+
+from .._errors import RepositoryError
+from .posix import PosixStore
+from .store import Store
+
+
+def open_store(entry: Mapping[str, Any]) -> Store:
+    """The store that a repository entry describes. Nothing is touched yet. Raises RepositoryError."""
+    kind, name = entry["type"], entry["name"]
+    if kind == "posix":
+        path = entry.get("path") or ""
+        if not os.path.isabs(path):
+            raise RepositoryError(
+                f"repository {name}: path {path!r} is not absolute", untouched="Nothing was changed"
+            )
+        return PosixStore(name, os.path.normpath(path), create=bool(entry.get("create")))
+    raise RepositoryError(f"repository {name}: type {kind!r} is not known", untouched="Nothing was changed")

@@ -1,0 +1,83 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""redis-check-rdb beside a stream: it reads what passes, so that the check costs no second reading."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from types import TracebackType
+from typing import Any
+
+from .._errors import ProgramError
+from .._run import environment
+from .proof import CheckReport, parse_check_output
+
+TOOL = "redis-check-rdb"
+
+
+class RdbChecker:
+    """A running check of an RDB that is fed to it in pieces, or of a file.
+
+    `program` is the server's own executable: under the name redis-check-rdb (argv[0] decides) it is that tool, in the
+    server's very version, so that its verdict is the server's.
+    """
+
+    def __init__(self, program: str, path: str | None = None) -> None:
+        self._output = tempfile.TemporaryFile()
+        self.broken = False
+        try:
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                [TOOL, path or "/dev/stdin"],
+                executable=program,
+                stdin=subprocess.PIPE if path is None else subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+                cwd="/",
+            )
+        except OSError as error:
+            self._output.close()
+            raise ProgramError(f"{program} cannot be started as {TOOL}: {error.strerror}") from None
+
+    def __enter__(self) -> RdbChecker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: Any, _trace: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._output.close()
+
+    def write(self, data: memoryview) -> None:
+        """Feed the next bytes. A tool that has ended early is noted in `broken`; `finish` tells why."""
+        assert self._process.stdin is not None
+        fd = self._process.stdin.fileno()
+        if self.broken:
+            return
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        except BrokenPipeError:
+            self.broken = True
+
+    def finish(self) -> CheckReport:
+        """Close the input and wait for the verdict."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        code = self._process.wait()
+        self._output.seek(0)
+        return parse_check_output(self._output.read().decode("utf-8", "replace"), code)
+
+
+def check_file(program: str, path: str) -> CheckReport:
+    """The verdict of redis-check-rdb on a file."""
+    with RdbChecker(program, path) as checker:
+        return checker.finish()

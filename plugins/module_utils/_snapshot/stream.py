@@ -1,0 +1,211 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A snapshot as a replication stream: the server forks and sends its RDB; no disk is touched on the way.
+
+The dialogue is that of `redis-cli --rdb` with PSYNC in place of SYNC. Asked with `rdb-only`, the server buffers no
+writes for us. Only a diskless transfer (`$EOF:`) leaves the server's own dump.rdb and LASTSAVE alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+from .._errors import ServerError, SnapshotError
+from .._server.connection import Login, ReplyError, Server, UnreachableError, open_connection
+from .._server.facts import Facts
+from .proof import key_window
+from .source import CHUNK_BYTES, SnapshotOrigin
+
+_MARK_BYTES = 40
+_SILENCE = 60.0
+
+
+@dataclass(frozen=True)
+class TransferHeader:
+    """How the RDB comes: `length` bytes, or (-1) until `mark`."""
+
+    length: int
+    mark: bytes = b""
+
+
+def parse_transfer_header(line: bytes) -> TransferHeader:
+    """The line before the payload: `$<length>` or `$EOF:<40 characters>`. Raises ValueError. Pure."""
+    match = re.fullmatch(rb"\$(?:EOF:(.{40})|(\d+))", line)
+    if not match:
+        raise ValueError(f"unexpected words before the RDB: {line[:80]!r}")
+    return TransferHeader(-1, match.group(1)) if match.group(1) else TransferHeader(int(match.group(2)))
+
+
+def why_no_stream(facts: Facts, diskless: str | None) -> str | None:
+    """The reason not to ask this server for a stream; None when it can be asked. Pure.
+
+    `diskless` is its repl-diskless-sync, None when it does not tell. A transfer by way of its disk would overwrite its
+    dump.rdb and move LASTSAVE.
+    """
+    if facts.version < (6, 2):
+        return f"version {facts.version_text} does not know rdb-only"
+    if diskless == "no" or (diskless is None and facts.flavour == "redis" and facts.version < (7, 0)):
+        return "repl-diskless-sync is off, so that the server would write the RDB over its own dump file first"
+    if not facts.link_up:
+        return "it is a replica whose link to its primary is down"
+    return None
+
+
+class StreamSource:
+    """A running full synchronisation. Use as a context manager: entering asks, `chunks` reads, leaving hangs up."""
+
+    def __init__(self, server: Server, wait_timeout: float) -> None:
+        self._server = server
+        self._login: Login = server.login
+        self._deadline = time.monotonic() + wait_timeout
+        self._wait_timeout = wait_timeout
+        self._connection: Any = None
+        self._rest = b""
+        self.origin = SnapshotOrigin("replication", 0.0, None)
+
+    def __enter__(self) -> StreamSource:
+        before = Facts(self._server.info())
+        self._connection = open_connection(self._login, reply_timeout=_SILENCE)
+        try:
+            replid, offset = self._ask(before)
+            self._header = parse_transfer_header(self._line())
+            after = Facts(self._server.info())
+        except ValueError as error:
+            self.__exit__()
+            raise SnapshotError(f"the server at {self._login.where} sent no snapshot: {error}") from None
+        except BaseException:
+            self.__exit__()
+            raise
+        self.origin = SnapshotOrigin(
+            method="replication",
+            asked_at=before.number("server_time_usec") / 1e6,
+            window=key_window(before, after),
+            keyspace=after.keyspace,
+            replid=replid,
+            repl_offset=offset,
+        )
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
+
+    def _ask(self, before: Facts) -> tuple[str, int]:
+        """REPLCONF, PSYNC; the replication id and offset of the snapshot."""
+        connection = self._connection
+        mapped = self._login.command_map
+        replconf, psync = (mapped.get(name, name).upper() for name in ("replconf", "psync"))
+        # Valkey 9 writes an older format, without hash field expiry, to a replica that does not say how new it is.
+        for words in (("capa", "eof"), ("version", before.version_text), ("rdb-only", "1")):
+            connection.send_command(replconf, *words)
+            try:
+                connection.read_response()
+            except Exception as error:
+                if type(error).__name__ in ("ConnectionError", "TimeoutError"):
+                    raise self._lost(str(error)) from None
+                if words[0] == "rdb-only" or type(error).__name__ == "NoPermissionError":
+                    raise ReplyError(self._login.where, "REPLCONF", str(error)) from None
+        connection.send_command(psync, "?", "-1")
+        line = self._line()
+        match = re.fullmatch(rb"\+FULLRESYNC ([0-9a-f]{40}) (\d+)", line)
+        if not match:
+            raise ReplyError(self._login.where, "PSYNC", line.lstrip(b"-").decode("utf-8", "replace"))
+        return match.group(1).decode(), int(match.group(2))
+
+    def _socket(self) -> socket.socket:
+        found: socket.socket = self._connection._sock  # redis-py offers no other way to the bytes
+        found.settimeout(min(_SILENCE, max(self._deadline - time.monotonic(), 0.1)))
+        return found
+
+    def _line(self) -> bytes:
+        """The next line; the empty ones by which a waiting server shows that it lives are passed over."""
+        while True:
+            line, found, rest = self._rest.partition(b"\n")
+            if found:
+                self._rest = rest
+                if line.strip(b"\r"):
+                    return line.rstrip(b"\r")
+                if time.monotonic() > self._deadline:
+                    raise SnapshotError(
+                        f"the server at {self._login.where} did not begin its snapshot within "
+                        f"{self._wait_timeout:g} s; another save or rewrite may be running"
+                    )
+                continue
+            try:
+                data = self._socket().recv(16384)
+            except (TimeoutError, socket.timeout):
+                raise self._lost("it was silent for too long") from None
+            except OSError as error:
+                raise self._lost(str(error)) from None
+            if not data:
+                raise self._lost("it closed the connection")
+            self._rest += data
+
+    def _lost(self, why: str) -> ServerError:
+        """The error for a transfer that broke, with the server's own state where it still tells."""
+        reason = ""
+        with contextlib.suppress(ServerError):
+            facts = Facts(self._server.info())
+            if not facts.flag_ok("rdb_last_bgsave_status"):
+                reason = "; its last background save failed (see its log: fork refused, or a value it cannot write)"
+        return UnreachableError(
+            f"the snapshot from {self._login.where} broke off: {why}{reason}",
+            untouched="No backup was made; the earlier ones and the server are as they were",
+        )
+
+    def chunks(self) -> Iterator[memoryview]:
+        """The RDB's bytes, without the transfer's end mark. Raises UnreachableError when the stream is cut or stalls."""
+        sock = self._socket()
+        sock.settimeout(_SILENCE)
+        if self._header.length >= 0:
+            yield from self._counted(sock, self._header.length)
+        else:
+            yield from self._marked(sock, self._header.mark)
+
+    def _receive(self, sock: socket.socket, view: memoryview) -> int:
+        try:
+            count = sock.recv_into(view)
+        except (TimeoutError, socket.timeout):
+            raise self._lost(f"it stalled for {_SILENCE:g} s") from None
+        except OSError as error:
+            raise self._lost(str(error)) from None
+        if not count:
+            raise self._lost("the stream ended before its end mark")
+        return count
+
+    def _counted(self, sock: socket.socket, left: int) -> Iterator[memoryview]:
+        first, self._rest = memoryview(self._rest)[:left], b""
+        if first:
+            left -= len(first)
+            yield first
+        view = memoryview(bytearray(CHUNK_BYTES))
+        while left:
+            count = self._receive(sock, view[: min(left, len(view))])
+            left -= count
+            yield view[:count]
+
+    def _marked(self, sock: socket.socket, mark: bytes) -> Iterator[memoryview]:
+        """All but the last 40 bytes are handed on; when those are the mark, the server is done."""
+        buffer = bytearray(CHUNK_BYTES + _MARK_BYTES)
+        view = memoryview(buffer)
+        held = len(self._rest)
+        buffer[:held] = self._rest
+        self._rest = b""
+        while True:
+            if held >= _MARK_BYTES:
+                ready = held - _MARK_BYTES
+                ended = buffer[ready:held] == mark
+                if ready:
+                    yield view[:ready]
+                if ended:
+                    return
+                buffer[:_MARK_BYTES] = buffer[ready:held]
+                held = _MARK_BYTES
+            held += self._receive(sock, view[held:])

@@ -1,0 +1,244 @@
+#!/usr/bin/python
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: redis_backup
+short_description: Back up a Redis or Valkey instance
+version_added: 0.1.0
+author: GlobalScope contributors (@globalscope)
+description:
+  - Takes a snapshot of a running instance and writes it, checked, compressed, encrypted and hashed, to one or several
+    repositories in one reading of the data.
+  - A backup exists only when its manifest does, which is written last. A backup that fails leaves none.
+  - redis.conf with its includes, the ACL file, functions and nodes.conf are kept with it.
+extends_documentation_fragment:
+  - globalscope.redis_backup.connection
+  - globalscope.redis_backup.repository
+  - globalscope.redis_backup.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: partial
+    details:
+      - Each run makes a backup, unless O(max_age) finds the newest one young enough.
+options:
+  engine:
+    description: What is backed up. V(auto) and V(rdb) take an RDB snapshot.
+    type: str
+    choices: [auto, rdb]
+    default: auto
+  source:
+    description:
+      - How the snapshot is had. V(stream) asks the server for a full synchronisation, as a replica does, so that the plain
+        data never touches a disk. V(file) makes the server save and reads its dump file.
+      - V(auto) streams where the server can do so without writing to its disk (C(repl-diskless-sync)) and lets us, and
+        reads the file elsewhere.
+    type: str
+    choices: [auto, stream, file]
+    default: auto
+  encryption:
+    description:
+      - Encryption with age. Without it, artefacts are stored in the clear, and passwords are left out of the kept
+        configuration.
+    type: dict
+    suboptions:
+      recipients:
+        description: Public keys that can open the backup, as C(age) takes them (age or SSH).
+        type: list
+        elements: str
+        required: true
+  compression:
+    description: Compression with zstd.
+    type: dict
+    default: {}
+    suboptions:
+      level:
+        description: Level of zstd, from V(1) (fast) to V(19) (small).
+        type: int
+        default: 1
+  max_age:
+    description: Make no backup when every repository has one whose data is at most this many seconds old.
+    type: int
+  annotations:
+    description: Anything to be kept with the backup in its manifest.
+    type: dict
+    default: {}
+  adopt:
+    description:
+      - Continue the history of another server that the repository knows under the same name.
+      - Without it, two servers that carry one name are told apart by a UUID, and the second one is refused.
+    type: bool
+    default: false
+  wait_timeout:
+    description: Seconds to wait for a running save to end and for the server's own save.
+    type: int
+    default: 3600
+requirements:
+  - zstd
+  - age, when O(encryption) is used
+seealso:
+  - module: globalscope.redis_backup.redis_backup_info
+  - module: globalscope.redis_backup.redis_restore
+"""
+
+EXAMPLES = r"""
+- name: Back up the local instance, encrypted, unless a backup of the last four hours exists
+  globalscope.redis_backup.redis_backup:
+    login_password: "{{ vault_redis_password }}"
+    instance: multiframe-6379
+    repositories:
+      - name: nfs
+        type: posix
+        path: /mnt/backup/redis
+    encryption:
+      recipients:
+        - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+    max_age: 14400
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: ["took the snapshot as a replication stream", "wrote 20261122T235141Z_rdb to repository nfs (/mnt/backup/redis)"]
+backup:
+  description: The backup that was made, or that was young enough. V(null) in check mode when one would be made.
+  returned: success
+  type: dict
+  contains:
+    label:
+      description: Its label.
+      type: str
+      sample: 20261122T235141Z_rdb
+    instance:
+      description: The instance's name.
+      type: str
+      sample: multiframe-6379
+    engine:
+      description: V(rdb).
+      type: str
+      sample: rdb
+    source:
+      description: V(replication) for a stream, else V(bgsave).
+      type: str
+      sample: replication
+    time:
+      description: The moment whose data it holds, in UTC.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    age_seconds:
+      description: Seconds since that moment.
+      type: int
+      sample: 1
+    size:
+      description: Bytes before compression.
+      type: int
+      sample: 3123456
+    stored_size:
+      description: Bytes stored in each repository.
+      type: int
+      sample: 1023456
+    files:
+      description: The stored files with their sizes in bytes and the SHA-256 of the stored bytes.
+      type: list
+      elements: dict
+      sample: [{"name": "dump.rdb.zst.age", "content": "dump.rdb", "kind": "rdb", "size": 3123456, "stored_size": 1023456, "sha256": "9f86d0"}]
+    keys:
+      description: Keys in the snapshot.
+      type: int
+      sample: 25001
+    duration_s:
+      description: Seconds that the backup took.
+      type: float
+      sample: 1.21
+    encrypted:
+      description: Whether it is encrypted.
+      type: bool
+      sample: true
+    verified:
+      description: Whether a real server has loaded it yet.
+      type: bool
+      sample: false
+    repositories:
+      description: The repositories that hold it.
+      type: list
+      elements: str
+      sample: [nfs]
+failed_repositories:
+  description: The repositories that did not get the backup.
+  returned: when some repository failed
+  type: list
+  elements: str
+  sample: [nfs]
+"""
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec import (
+    connection_spec,
+    login_of,
+    merged,
+    packing_of,
+    place_of,
+    repositories_spec,
+    state_of,
+    stores_of,
+    told,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import make_backup
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import BackupRequest
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=merged(
+            connection_spec(env_fallback),
+            repositories_spec(),
+            {
+                "engine": {"type": "str", "choices": ["auto", "rdb"], "default": "auto"},
+                "source": {"type": "str", "choices": ["auto", "stream", "file"], "default": "auto"},
+                "encryption": {
+                    "type": "dict",
+                    "options": {"recipients": {"type": "list", "elements": "str", "required": True}},
+                },
+                "compression": {
+                    "type": "dict",
+                    "default": {},
+                    "options": {"level": {"type": "int", "default": 1}},
+                    "apply_defaults": True,
+                },
+                "max_age": {"type": "int"},
+                "annotations": {"type": "dict", "default": {}},
+                "adopt": {"type": "bool", "default": False},
+                "wait_timeout": {"type": "int", "default": 3600},
+            },
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    with told(module.fail_json):
+        request = BackupRequest(
+            stores=stores_of(params),
+            state=state_of(params),
+            packing=packing_of(params),
+            source=params["source"],
+            max_age=params["max_age"],
+            annotations=params["annotations"],
+            adopt=params["adopt"],
+            wait_timeout=params["wait_timeout"],
+        )
+        made = make_backup(find_instance(login_of(params), place_of(params)), request, check_mode=module.check_mode)
+        module.exit_json(changed=made.changed, actions=made.actions, backup=made.backup)
+
+
+if __name__ == "__main__":
+    main()
