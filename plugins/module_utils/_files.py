@@ -11,7 +11,8 @@ import fcntl
 import json
 import os
 import shutil
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from ._errors import RedisBackupError
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real hosts on this machine: systemd, sshd and Redis, each a systemd-nspawn container with a disk and an address.
 
-A host is one process tree below systemd-nspawn, in a mount namespace of its own that holds its root (the image below
-an overlay). It dies with the test run, whatever ends that. Hosts reach each other and this machine by a bridge; they
-have no route to anywhere else.
+A host is systemd-nspawn and what runs below it, in a mount namespace that holds its root (an overlay over the image)
+and a process namespace that Linux ends as one: so it dies with the test run, whatever ends that. Hosts reach each other
+and this machine by a bridge; they have no route to anywhere else.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PROGRAMS = {
 # argv: the host's directory, the image, the machine name, then its cgroups.
 SUPERVISOR = f"""
 directory=$1 image=$2 name=$3; shift 3
-for cgroup; do mkdir -p "$cgroup"; echo $$ >"$cgroup/cgroup.procs"; done
+for cgroup; do mkdir -p "$cgroup"; echo 0 >"$cgroup/cgroup.procs"; done
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn
 mount -t overlay overlay -o "lowerdir=$image,upperdir=$directory/upper,workdir=$directory/work,redirect_dir=on" \
@@ -70,7 +70,8 @@ class Host:
 
     def _install(self) -> None:
         """Write what makes this host itself into its disk."""
-        network = f"[Match]\nName=host0\n[Network]\nAddress={self.address}/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+        settings = ("[Match]", "Name=host0", "[Network]", f"Address={self.address}/24", "LinkLocalAddressing=no")
+        network = "\n".join([*settings, "IPv6AcceptRA=no", ""])
         key = self.lab.directory / "host_key"
         files = {
             "etc/hostname": (f"{self.name}\n", 0o644),
@@ -96,6 +97,7 @@ class Host:
         """Start booting, and do not wait."""
         assert not self.running, f"{self!r} is running"
         command = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private"]
+        command += ["--pid", "--fork", "--kill-child", "--mount-proc"]
         command += ["sh", "-ec", SUPERVISOR, "supervisor", str(self.directory), str(self.lab.image), self.name]
         with (self.directory / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
@@ -278,9 +280,8 @@ def _missing() -> str:
     packages = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
     if packages and shutil.which("apt-get"):
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        options = {"env": quiet, "check": False, "stdin": subprocess.DEVNULL, "capture_output": True}
-        subprocess.run(["apt-get", "update", "-q"], **options)
-        subprocess.run(["apt-get", "install", "-yq", "--no-install-recommends", *packages], **options)
+        for words in (["update", "-q"], ["install", "-yq", "--no-install-recommends", *packages]):
+            subprocess.run(["apt-get", *words], env=quiet, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         packages = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
     if packages:
         return f"not installed: {', '.join(packages)}"
@@ -290,7 +291,8 @@ def _missing() -> str:
     done = subprocess.run([*command, "tmpfs", "/mnt"], capture_output=True, text=True, check=False)
     if done.returncode:
         return f"namespaces are not permitted ({done.stderr.strip()})"
-    done = subprocess.run(["ip", "link", "add", f"{BRIDGE}p", "type", "bridge"], capture_output=True, text=True, check=False)
+    command = ["ip", "link", "add", f"{BRIDGE}p", "type", "bridge"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return f"bridges are not permitted ({done.stderr.strip()})"
     _ip("link", "del", f"{BRIDGE}p")
@@ -342,7 +344,7 @@ def _cgroups() -> list[Path]:
 
 def _members(name: str = "") -> set[int]:
     """Process ids of a host, or of all hosts of this and earlier runs."""
-    found = set()
+    found: set[int] = set()
     for group in _cgroups():
         for path in (group / name).rglob("cgroup.procs"):
             with contextlib.suppress(OSError):

@@ -44,7 +44,7 @@ def tmpfs(size: str) -> Iterator[Path]:
     _unmount_stale()
     place = Path(tempfile.mkdtemp(prefix=f"{MOUNTS}{os.getpid()}-"))
     try:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", place]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(place)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"a small file system needs the right to mount: {done.stderr.strip()}")

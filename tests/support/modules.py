@@ -87,7 +87,7 @@ def finish(process: subprocess.Popen[bytes], name: str = "module", timeout: floa
         raise
     lines = stdout.decode().strip().splitlines()
     try:
-        result = json.loads(lines[-1])
+        result: dict[str, Any] = json.loads(lines[-1])
     except (IndexError, ValueError):
         words = stderr.decode(errors="replace")
         last = words.strip().splitlines()[-1:] or ["it said nothing"]

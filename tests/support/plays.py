@@ -93,7 +93,7 @@ def run_playbook(
     what Ansible's YAML inventories hold: `{"redis": {"hosts": {"h1": {"login_port": 6379}}}}`; hosts that do not say
     how to reach them are this machine. No ansible.cfg of this machine counts, and no facts are gathered unasked.
     """
-    with tempfile.TemporaryDirectory(prefix="play-") as name:
+    with tempfile.TemporaryDirectory(prefix="play-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         everything = dict(inventory.get("all", {}))
         everything["vars"] = {**LOCAL, **everything.get("vars", {})}

@@ -63,7 +63,7 @@ def build_named(name: str) -> Build:
         found = re.match(r"(Redis|Valkey) server v=(\d+)\.(\d+)\.(\d+)", words)
         if found and name == f"{found[1].lower()}-{found[2]}.{found[3]}":
             return Build(name, executable, found[1].lower(), tuple(int(part) for part in found.groups()[1:]))
-    raise BuildMissing(f"no server {name} here: ./dev test brings it (redis-7.0: the package redis-server of Debian 12)")
+    raise BuildMissing(f"no server {name} here: ./dev test brings it (redis-7.0: Debian 12's redis-server)")
 
 
 def builds() -> list[Build]:

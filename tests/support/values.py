@@ -52,14 +52,15 @@ def _database(reader: redis.Redis, modern: bool, portable: bool) -> Iterable[tup
         expiry = [at if at > 0 else None for at in send(reader, (("PEXPIRETIME", key) for key in keys))]
     else:
         expiry = _expiry_by_ttl(reader, keys)
-    commands = ((*READ[name][0], key, *READ[name][1]) for key, name in zip(keys, types) if name in READ)
-    answers = iter(send(reader, commands, chunk=500))
+    readable = [(key, name) for key, name in zip(keys, types) if name in READ]
+    commands = ((*READ[name][0], key, *READ[name][1]) for key, name in readable)
+    answers = dict(zip((key for key, _name in readable), send(reader, commands, chunk=500)))
     for key, name, at in zip(keys, types, expiry):
         if name == "none":
             continue  # expired meanwhile
         if name not in READ:
             raise AssertionError(f"{key!r} is a {name}, which this reading does not know")
-        value = _value(name, next(answers), portable)
+        value = _value(name, answers[key], portable)
         if name == "hash":
             value = _field_times(reader, key, value)
         yield key, (name, value, at)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 from .._errors import RedisBackupError, RepositoryError, SnapshotError
 from .._files import locked
@@ -159,7 +160,8 @@ def _write(
     failed: dict[str, RepositoryError] = {}
     stores = {store.name: store for store in request.stores}
     try:
-        baseline = {"ping_ms": ping_latency(instance.server), "ops_per_second": facts.number("instantaneous_ops_per_sec")}
+        rate = facts.number("instantaneous_ops_per_sec")
+        baseline = {"ping_ms": ping_latency(instance.server), "ops_per_second": rate}
         program = instance.program()
         with open_snapshot(instance, request.source, request.wait_timeout, notes) as source:
             rdb, report, header = _store_rdb(source, program, folder, stores, failed, request)
@@ -397,5 +399,3 @@ def _result(manifest: Manifest, repositories: list[str]) -> dict[str, Any]:
         "verified": False,
         "repositories": repositories,
     }
-
-

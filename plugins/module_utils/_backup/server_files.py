@@ -12,8 +12,9 @@ import json
 import os
 import pwd
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Iterator
+from typing import Any
 
 from .._config.conf_file import ENCODING, ERRORS, load
 from .._errors import ConfigError, RestoreError
@@ -141,8 +142,7 @@ def read_archive(data: bytes) -> tuple[dict[str, Any], list[ServerFile]]:
 
             def content(name: str) -> bytes:
                 stream = archive.extractfile(members[name])
-                assert stream is not None
-                return stream.read()
+                return stream.read() if stream is not None else b""
 
             index = json.loads(content(INDEX))
             files = []

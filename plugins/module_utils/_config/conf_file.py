@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """redis.conf as Redis reads it: its quoting, its includes, the last directive wins. Reading never changes a byte.
 
-Quoting is that of sdssplitargs in sds.c: no comments behind a value, `"` with \\xHH \\n \\r \\t \\b \\a, `'` with \\' only.
+Quoting is that of sdssplitargs in sds.c: no comments behind a value, `"` with \\xHH \\n \\r \\t \\b \\a, `'` with
+\\' only.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Iterator
 
 from .._errors import ConfigError
 

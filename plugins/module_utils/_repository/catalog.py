@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._times import from_iso, to_iso
@@ -172,7 +173,9 @@ def choose(entries: Sequence[Entry], instance: str, where: str, *, label: str | 
         entry = next((e for e in entries if e.label == label), None)
         if entry is None:
             raise NotFoundError(
-                f"{where} holds no backup {label} of {instance}", untouched=untouched, hint=f"It holds: {there or 'none'}"
+                f"{where} holds no backup {label} of {instance}",
+                untouched=untouched,
+                hint=f"It holds: {there or 'none'}",
             )
         if not entry.usable:
             problem = next(iter(entry.problems.values()), "it has no manifest")

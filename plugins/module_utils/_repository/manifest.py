@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 from .._errors import DamagedError
 from .._server.versions import RdbFormat
@@ -100,7 +101,10 @@ class Manifest:
 
 
 def open_manifest(raw: bytes, where: str) -> Manifest:
-    """The manifest in `raw`. Raises DamagedError when one byte of it is not as it was written, or its format is newer."""
+    """The manifest in `raw`.
+
+    Raises DamagedError when one byte of it is not as it was written, or its format is newer than ours.
+    """
     untouched = "The live data was not touched"
     hint = "Use another backup, or another repository's copy of this one"
     try:
@@ -118,7 +122,9 @@ def open_manifest(raw: bytes, where: str) -> Manifest:
     # The readable form is checked whole: white space and key order are bytes too.
     if document[_SEAL] != hashlib.sha256(_canonical(document)).hexdigest() or seal(document) != raw:
         raise DamagedError(
-            f"the manifest {where} is damaged or was edited: its own SHA-256 does not fit", untouched=untouched, hint=hint
+            f"the manifest {where} is damaged or was edited: its own SHA-256 does not fit",
+            untouched=untouched,
+            hint=hint,
         )
     missing = [name for name in _REQUIRED if name not in document]
     names = [entry.get("name", "") for entry in document.get("files", [])]

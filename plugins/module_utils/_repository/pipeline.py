@@ -18,9 +18,10 @@ import os
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Iterable, Iterator, Protocol, Sequence
+from typing import IO, Any, BinaryIO, Protocol, cast
 
 from .._errors import DamagedError, ProgramError, RedisBackupError, RepositoryError
 from .._run import environment, find_program, last_words
@@ -81,10 +82,8 @@ class _Chain:
         except OSError as error:
             self.stop()
             raise ProgramError(f"{argv[0]} cannot be started: {error.strerror}") from None
-        stdin, stdout = self._processes[0].stdin, self._processes[-1].stdout
-        assert stdin is not None and stdout is not None
-        self.stdin: IO[bytes] = stdin
-        self.stdout: IO[bytes] = stdout
+        self.stdin = cast("IO[bytes]", self._processes[0].stdin)
+        self.stdout = cast("IO[bytes]", self._processes[-1].stdout)
         for pipe in (self.stdin, self.stdout):
             with contextlib.suppress(OSError):
                 fcntl.fcntl(pipe.fileno(), 1031, _PIPE_BYTES)  # F_SETPIPE_SZ, unnamed before Python 3.10

@@ -10,7 +10,9 @@ import errno
 import os
 import shutil
 import socket
-from typing import BinaryIO, ContextManager, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO
 
 from .._errors import NotFoundError, RepositoryError
 from .._files import PRIVATE_DIR, PRIVATE_FILE, free_bytes, fsync_dir, locked, make_dirs, write_atomic
@@ -139,7 +141,7 @@ class PosixStore:
     def open(self, path: str) -> BinaryIO:
         full = self._full(path)
         with self.told(full):
-            return open(full, "rb", buffering=0)  # type: ignore[return-value]
+            return open(full, "rb", buffering=0)
 
     def size(self, path: str) -> int:
         full = self._full(path)
@@ -160,15 +162,14 @@ class PosixStore:
 
     def remove(self, path: str) -> None:
         full = self._full(path)
-        with self.told(full):
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.isdir(full) and not os.path.islink(full):
-                    shutil.rmtree(full)
-                else:
-                    os.unlink(full)
-                fsync_dir(os.path.dirname(full))
+        with self.told(full), contextlib.suppress(FileNotFoundError):
+            if os.path.isdir(full) and not os.path.islink(full):
+                shutil.rmtree(full)
+            else:
+                os.unlink(full)
+            fsync_dir(os.path.dirname(full))
 
-    def lock(self, instance: str) -> ContextManager[None]:
+    def lock(self, instance: str) -> AbstractContextManager[None]:
         folder = self._full(instance)
         with self.told(folder):
             make_dirs(folder, PRIVATE_DIR)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, ContextManager, Iterator, Protocol
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
 
 
 class Sink(Protocol):
@@ -59,7 +61,7 @@ class Store(Protocol):
         """A file or folder with all in it; what is not there is no error."""
         ...
 
-    def lock(self, instance: str) -> ContextManager[None]:
+    def lock(self, instance: str) -> AbstractContextManager[None]:
         """The right to write backups of `instance`, held by one process at a time."""
         ...
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence, Union
+from typing import Any, Union
 
 from .._errors import ProgramError, ServerError
 
@@ -93,18 +94,18 @@ def open_connection(login: Login, reply_timeout: float | None = 30.0) -> Any:
     `reply_timeout` is the longest silence in seconds that a reply may take; None waits for ever.
     """
     redis = _redis()
-    wanted: dict[str, Any] = dict(
-        username=login.user,
-        password=login.password,
-        socket_connect_timeout=login.connect_timeout,
-        socket_timeout=reply_timeout,
-        decode_responses=False,
-        protocol=2,
-        lib_name=None,
-        lib_version=None,
-        driver_info=None,
-        health_check_interval=0,
-    )
+    wanted: dict[str, Any] = {
+        "username": login.user,
+        "password": login.password,
+        "socket_connect_timeout": login.connect_timeout,
+        "socket_timeout": reply_timeout,
+        "decode_responses": False,
+        "protocol": 2,
+        "lib_name": None,
+        "lib_version": None,
+        "driver_info": None,
+        "health_check_interval": 0,
+    }
     cls = redis.connection.Connection
     if login.unix_socket:
         cls = redis.connection.UnixDomainSocketConnection

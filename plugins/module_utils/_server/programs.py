@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import shutil
-from typing import Mapping
+from collections.abc import Mapping
 
 from .._errors import ProgramError
 from .._run import run

@@ -20,20 +20,20 @@ TOOL = "redis-check-rdb"
 
 
 class RdbChecker:
-    """A running check of an RDB that is fed to it in pieces, or of a file.
+    """A running check of an RDB that is fed to it in pieces, or of the open file `fd`.
 
     `program` is the server's own executable: under the name redis-check-rdb (argv[0] decides) it is that tool, in the
     server's very version, so that its verdict is the server's.
     """
 
-    def __init__(self, program: str, path: str | None = None) -> None:
+    def __init__(self, program: str, fd: int | None = None) -> None:
         self._output = tempfile.TemporaryFile()
         self.broken = False
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [TOOL, path or "/dev/stdin"],
+                [TOOL, "/dev/stdin"],
                 executable=program,
-                stdin=subprocess.PIPE if path is None else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if fd is None else fd,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
                 env=environment(),
@@ -57,10 +57,9 @@ class RdbChecker:
 
     def write(self, data: memoryview) -> None:
         """Feed the next bytes. A tool that has ended early is noted in `broken`; `finish` tells why."""
-        assert self._process.stdin is not None
-        fd = self._process.stdin.fileno()
-        if self.broken:
+        if self.broken or self._process.stdin is None:
             return
+        fd = self._process.stdin.fileno()
         try:
             while data:
                 data = data[os.write(fd, data) :]
@@ -77,7 +76,7 @@ class RdbChecker:
         return parse_check_output(self._output.read().decode("utf-8", "replace"), code)
 
 
-def check_file(program: str, path: str) -> CheckReport:
-    """The verdict of redis-check-rdb on a file."""
-    with RdbChecker(program, path) as checker:
+def check_file(program: str, fd: int) -> CheckReport:
+    """The verdict of redis-check-rdb on an open file."""
+    with RdbChecker(program, fd) as checker:
         return checker.finish()

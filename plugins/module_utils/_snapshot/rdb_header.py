@@ -9,8 +9,8 @@ Layout: nine bytes of magic and version, then opcode 0xFA, name, value for each 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 from .._errors import DamagedError
 from .._server.versions import RdbFormat

@@ -29,7 +29,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     CALLBACK_NEEDS_ENABLED = True
 
     def _write(self, line: dict[str, Any]) -> None:
-        with open(os.environ["RECORD_RESULTS_FILE"], "a", encoding="utf-8") as out:  # noqa: PTH123
+        with open(os.environ["RECORD_RESULTS_FILE"], "a", encoding="utf-8") as out:
             out.write(json.dumps(line, default=str) + "\n")
 
     def _record(self, status: str, result: Any) -> None:

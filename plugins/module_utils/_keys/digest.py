@@ -1,0 +1,183 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A digest of a data set: the same on every version and flavour, without DEBUG, whatever the order of the keys.
+
+Each key gives a SHA-256 over database, key, type, value and expiry time; their sum modulo 2**256 and their number give
+the digest. Scores count as doubles, sets and hashes by their sorted members, streams with their groups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from .._errors import ServerError
+from .._server.connection import ReplyError, Server, parse_info
+from .._server.facts import Facts
+
+_BATCH = 500
+_MODULUS = 1 << 256
+
+
+def _pack(parts: Iterable[bytes]) -> bytes:
+    """Parts joined so that no two lists look alike."""
+    return b"".join(struct.pack(">Q", len(part)) + part for part in parts)
+
+
+def pack_score(text: bytes) -> bytes:
+    """A sorted set's score as the bytes of its double; -0 counts as 0 (some versions lose its sign). Pure."""
+    return struct.pack(">d", float(text) + 0.0)
+
+
+def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2]))
+
+
+def pack_value(kind: bytes, value: Any) -> bytes:
+    """The canonical bytes of a value as its read command replied. Pure."""
+    if kind == b"string":
+        return bytes(value)
+    if kind == b"list":
+        return _pack(value)
+    if kind == b"set":
+        return _pack(sorted(value))
+    if kind == b"zset":
+        return _pack(member + pack_score(score) for member, score in sorted(_pairs(value)))
+    if kind == b"hash":
+        return _pack(_pack(pair) for pair in sorted(_pairs(value)))
+    if kind == b"stream":
+        return _pack(_pack([entry, *fields]) for entry, fields in value)
+    return bytes(value[:-10])  # a module's DUMP, without its version and checksum
+
+
+_READS: dict[bytes, tuple[Any, ...]] = {
+    b"string": ("GET",),
+    b"list": ("LRANGE", 0, -1),
+    b"set": ("SMEMBERS",),
+    b"zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+    b"hash": ("HGETALL",),
+    b"stream": ("XRANGE", "-", "+"),
+}
+
+
+def _read_command(kind: bytes, key: bytes) -> tuple[Any, ...]:
+    name, *rest = _READS.get(kind, ("DUMP",))
+    return (name, key, *rest)
+
+
+def _expiries(server: Server, keys: list[bytes], exact: bool) -> list[int]:
+    """When each key expires, in UTC milliseconds; -1 never, -2 gone.
+
+    6.2 tells only the time left: it is taken between two looks at its clock, until both show one millisecond.
+    """
+    if exact:
+        return [int(reply) for reply in _good(server.pipeline([("PEXPIRETIME", key) for key in keys]))]
+    found: dict[bytes, int] = {}
+    left = list(keys)
+    while left:
+        commands = [c for key in left for c in (("TIME",), ("PTTL", key), ("TIME",))]
+        replies = _good(server.pipeline(commands))
+        unsure = []
+        for key, before, ttl, after in zip(left, replies[::3], replies[1::3], replies[2::3]):
+            moments = [int(t[0]) * 1000 + int(t[1]) // 1000 for t in (before, after)]
+            if ttl < 0:
+                found[key] = int(ttl)
+            elif moments[0] == moments[1]:
+                found[key] = moments[0] + int(ttl)
+            else:
+                unsure.append(key)
+        left = unsure
+    return [found[key] for key in keys]
+
+
+def _good(replies: list[Any]) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise reply
+    return replies
+
+
+def _groups(server: Server, key: bytes) -> bytes:
+    """A stream's groups with their consumers and pending entries, its last id."""
+    info, groups = _good(server.pipeline([("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)]))
+    parts = [dict(_pairs(info))[b"last-generated-id"]]
+    for group in sorted((dict(_pairs(g)) for g in groups), key=lambda g: g[b"name"]):
+        name = group[b"name"]
+        consumers, pending = _good(
+            server.pipeline([("XINFO", "CONSUMERS", key, name), ("XPENDING", key, name, "-", "+", 1_000_000)])
+        )
+        parts += [name, group[b"last-delivered-id"]]
+        parts += sorted(dict(_pairs(c))[b"name"] for c in consumers)
+        parts += [_pack([entry, consumer, str(times).encode()]) for entry, consumer, _idle, times in pending]
+    return _pack(parts)
+
+
+def _field_expiries(server: Server, key: bytes, fields: list[bytes]) -> bytes:
+    """The expiry times of a hash's fields; nothing when no field has one, so that older versions agree."""
+    if not fields:
+        return b""
+    reply = server.call("HPEXPIRETIME", key, "FIELDS", len(fields), *fields)
+    return _pack(_pack([f, str(t).encode()]) for f, t in sorted(zip(fields, reply)) if t != -1)
+
+
+def _knows_field_expiry(facts: Facts) -> bool:
+    return facts.version >= (9, 0) if facts.flavour == "valkey" else facts.version >= (7, 4)
+
+
+def _scan(server: Server) -> Iterator[list[bytes]]:
+    cursor: Any = b"0"
+    while True:
+        cursor, keys = server.call("SCAN", cursor, "COUNT", _BATCH)
+        if keys:
+            yield list(dict.fromkeys(keys))
+        if cursor == b"0":
+            return
+
+
+def _key_digests(server: Server, database: int, facts: Facts, keys: list[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Each key's name and number. Keys that vanish meanwhile are passed over."""
+    kinds = _good(server.pipeline([("TYPE", key) for key in keys]))
+    values = server.pipeline([_read_command(kind, key) for kind, key in zip(kinds, keys)])
+    expiries = _expiries(server, keys, facts.version >= (7, 0))
+    for key, kind, value, expiry in zip(keys, kinds, values, expiries):
+        if kind == b"none" or expiry == -2:
+            continue
+        if isinstance(value, ReplyError):
+            raise value
+        parts = [str(database).encode(), key, kind, pack_value(kind, value), str(expiry).encode()]
+        if kind == b"stream":
+            parts.append(_groups(server, key))
+        if kind == b"hash" and _knows_field_expiry(facts):
+            parts.append(_field_expiries(server, key, value[::2]))
+        else:
+            parts.append(b"")
+        yield key, int.from_bytes(hashlib.sha256(_pack(parts)).digest(), "big")
+
+
+def digest(server: Server) -> tuple[str, int]:
+    """The digest of a server's whole data set, and its number of keys. Reads every value; meant for servers at rest.
+
+    Raises ServerError in cluster mode of several databases or where reading is refused.
+    """
+    facts = Facts(parse_info(server.call("INFO")))
+    if facts.loading:
+        raise ServerError(f"the server at {server.login.where} is still loading", hint="Wait until it has loaded")
+    total, count = 0, 0
+    for name in sorted(facts.keyspace):
+        database = int(name[2:])
+        if facts.mode != "cluster" or database:
+            server.call("SELECT", database)
+        seen: set[bytes] = set()
+        for keys in _scan(server):
+            # SCAN may show a key twice while a table is resized; 16 bytes a key tell.
+            fresh = [k for k in keys if hashlib.blake2b(k, digest_size=16).digest() not in seen]
+            seen.update(hashlib.blake2b(k, digest_size=16).digest() for k in fresh)
+            for _key, number in _key_digests(server, database, facts, fresh):
+                total = (total + number) % _MODULUS
+                count += 1
+    if facts.mode != "cluster":
+        server.call("SELECT", 0)
+    return hashlib.sha256(total.to_bytes(32, "big") + count.to_bytes(8, "big")).hexdigest(), count

@@ -1,0 +1,158 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal of a restore: what was decided and how far it came, so that each step can be repeated after a crash."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .._errors import RestoreError
+from .._files import PRIVATE_DIR, fsync_dir, read_json, remove_tree, write_json
+from .data_dir import WORKSPACE
+
+FORMAT = 1
+OPEN_STATES = ("staging", "staged", "activating", "active", "rolling_back")
+
+
+@dataclass
+class Placed:
+    """A small file outside the data set that is put in place: `kind` conf, include or acl."""
+
+    path: str
+    kind: str
+    staged: str
+    mode: int
+    uid: int
+    gid: int
+    existed: bool | None = None
+
+
+@dataclass
+class Journal:
+    """One restore of one data directory. File names are relative to the data directory, times ISO 8601 UTC."""
+
+    id: str
+    state: str
+    instance: str
+    source_instance: str
+    repository: str
+    label: str
+    snapshot_time: str
+    created: str
+    target_time: str
+    keys: int = 0
+    expires: int = 0
+    data_names: list[str] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+    install: list[str] = field(default_factory=list)
+    discard: list[str] = field(default_factory=list)
+    placed: list[Placed] = field(default_factory=list)
+    config_file: str = ""
+    service: str = ""
+    writes_closed: bool = False
+    over: str = ""
+
+
+def new_id() -> str:
+    """An id that sorts by time."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
+
+
+class Workspace:
+    """The folder `.redis_backup` in a data directory: one folder for each restore, the lock, the fence."""
+
+    def __init__(self, data_dir: str) -> None:
+        self.data_dir = data_dir
+        self.root = os.path.join(data_dir, WORKSPACE)
+        self.fence = os.path.join(self.root, "fence")
+        self.lock_path = os.path.join(self.root, "lock")
+
+    def prepare(self) -> None:
+        """Make the folder, for us alone. Raises RestoreError when somebody else made it."""
+        try:
+            os.mkdir(self.root, PRIVATE_DIR)
+            fsync_dir(self.data_dir)
+        except FileExistsError:
+            pass
+        found = os.lstat(self.root)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+            raise RestoreError(
+                f"{self.root} is no folder of this collection: user {found.st_uid} made it, or others may write there",
+                untouched="Nothing was changed",
+                hint="Look who made it, and remove it",
+            )
+
+    def folder(self, journal: Journal) -> str:
+        return os.path.join(self.root, journal.id)
+
+    def staged(self, journal: Journal) -> str:
+        return os.path.join(self.folder(journal), "staged")
+
+    def previous(self, journal: Journal) -> str:
+        return os.path.join(self.folder(journal), "previous")
+
+    def discarded(self, journal: Journal) -> str:
+        return os.path.join(self.folder(journal), "discarded")
+
+    def save(self, journal: Journal, state: str | None = None) -> None:
+        """Make the journal durable, in a new state if one is given."""
+        if state:
+            journal.state = state
+        folder = self.folder(journal)
+        if not os.path.isdir(folder):
+            os.mkdir(folder, PRIVATE_DIR)
+            fsync_dir(self.root)
+        write_json(os.path.join(folder, "journal.json"), {"format": FORMAT, **asdict(journal)})
+
+    def journals(self) -> list[Journal]:
+        """All restores, newest first. A folder whose journal was never written is none."""
+        found = []
+        try:
+            names = sorted(os.listdir(self.root), reverse=True)
+        except FileNotFoundError:
+            return []
+        for name in names:
+            path = os.path.join(self.root, name, "journal.json")
+            try:
+                found.append(_read(read_json(path)))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise RestoreError(
+                    f"the restore journal {path} cannot be read: {error}",
+                    untouched="Nothing was changed",
+                    hint="Move its folder out of the data directory when its restore is no longer needed",
+                ) from None
+        return found
+
+    def current(self) -> Journal | None:
+        """The restore that is open, if any."""
+        return next((j for j in self.journals() if j.state in OPEN_STATES), None)
+
+    def find(self, identifier: str) -> Journal | None:
+        return next((j for j in self.journals() if j.id == identifier), None)
+
+    def forget_unfinished(self) -> list[str]:
+        """Remove what staging runs that died have left."""
+        gone = [j.id for j in self.journals() if j.state == "staging"]
+        known = {j.id for j in self.journals()}
+        if os.path.isdir(self.root):
+            for name in os.listdir(self.root):
+                if os.path.isdir(os.path.join(self.root, name)) and name not in known:
+                    gone.append(name)
+        for name in gone:
+            remove_tree(os.path.join(self.root, name))
+        return gone
+
+
+def _read(document: dict[str, Any]) -> Journal:
+    if document.pop("format") != FORMAT:
+        raise ValueError("its format is not known to this version")
+    placed = [Placed(**entry) for entry in document.pop("placed")]
+    return Journal(**document, placed=placed)

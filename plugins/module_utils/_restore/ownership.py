@@ -1,0 +1,112 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Owner, mode and SELinux context of restored files: as before, or as the server's user needs them."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+
+from .._errors import RestoreError
+from .._server.instance import Instance
+from .._server.programs import unit_properties
+from .data_dir import data_entries
+
+_CONTEXT = "security.selinux"
+_FILE_MODE = 0o640
+_DIR_MODE = 0o750
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """To whom restored files go. `context` is an SELinux label, empty where the system has none."""
+
+    uid: int
+    gid: int
+    file_mode: int = _FILE_MODE
+    dir_mode: int = _DIR_MODE
+    context: bytes = b""
+
+    def give(self, path: str) -> None:
+        """Give a file or directory to the server's user. Raises PermissionError (an OSError) when we may not."""
+        is_dir = os.path.isdir(path)
+        os.chmod(path, self.dir_mode if is_dir else self.file_mode)
+        if (os.stat(path).st_uid, os.stat(path).st_gid) != (self.uid, self.gid):
+            os.chown(path, self.uid, self.gid)
+        if self.context:
+            with contextlib.suppress(OSError):
+                os.setxattr(path, _CONTEXT, self.context)
+
+
+def _context(path: str) -> bytes:
+    with contextlib.suppress(OSError):
+        return os.getxattr(path, _CONTEXT)
+    return b""
+
+
+def unit_user(service: str) -> tuple[int, int] | None:
+    """The uid and gid of a systemd unit's User= and Group=."""
+    properties = unit_properties(service, "User", "Group") if service else {}
+    user = properties.get("User", "")
+    if not user:
+        return None
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        group = properties.get("Group", "")
+        gid = entry.pw_gid if not group else int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        return None
+    return entry.pw_uid, gid
+
+
+def _process_user(pid: int) -> tuple[int, int] | None:
+    """The uid and gid that a process runs with."""
+    with contextlib.suppress(OSError):
+        found = os.stat(f"/proc/{pid}")
+        return found.st_uid, found.st_gid
+    return None
+
+
+def find_ownership(instance: Instance) -> Ownership:
+    """The owner that the server needs, and the modes that its files had.
+
+    The running process tells best, then the unit, then the files that are there, then the directory. Raises
+    RestoreError when the files would have to be given to another user and we may not.
+    """
+    directory = instance.paths.dir
+    there = os.stat(directory)
+    present = data_entries(os.listdir(directory), instance.paths.data_names())
+    files = [name for name in present if os.path.isfile(os.path.join(directory, name))]
+    folders = [name for name in present if os.path.isdir(os.path.join(directory, name))]
+    sample = os.stat(os.path.join(directory, (files or folders)[0])) if present else there
+    wanted = None
+    if instance.facts is not None and not instance.server.login.unix_socket:
+        wanted = _process_user(instance.facts.number("process_id")) if _is_local(instance) else None
+    wanted = wanted or unit_user(instance.place.service) or (sample.st_uid, sample.st_gid)
+    if os.geteuid() != 0 and wanted[0] != os.geteuid():
+        raise RestoreError(
+            f"the data of {instance.title} belongs to user {wanted[0]}, and this task runs as user {os.geteuid()}",
+            untouched="Nothing was changed",
+            hint="Run with become, or become_user as the server's user",
+        )
+    file_mode = os.stat(os.path.join(directory, files[0])).st_mode & 0o7777 if files else _FILE_MODE
+    dir_mode = os.stat(os.path.join(directory, folders[0])).st_mode & 0o7777 if folders else _DIR_MODE
+    return Ownership(
+        *wanted,
+        file_mode=file_mode | 0o600,
+        dir_mode=dir_mode | 0o700,
+        context=_context(os.path.join(directory, present[0])) if present else b"",
+    )
+
+
+def _is_local(instance: Instance) -> bool:
+    """Whether the process that INFO names is a server on this host, not another one of that number."""
+    pid = instance.facts.number("process_id") if instance.facts else 0
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as stream:
+        name = stream.read()
+        return "redis" in name or "valkey" in name
+    return False

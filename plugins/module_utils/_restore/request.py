@@ -1,0 +1,42 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a restore is asked to be, and what came of a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._repository.store import Store
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which backup: of `instance`, with `label`, or the newest whose data is not newer than `at` (UTC seconds)."""
+
+    store: Store
+    instance: str
+    label: str | None = None
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How. `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the wait for processes to end."""
+
+    identities: tuple[str, ...] = ()
+    server_files: str = "missing"
+    close_writes: bool = False
+    wait: float = 30.0
+    check_mode: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a step did."""
+
+    changed: bool
+    actions: list[str] = field(default_factory=list)
+    restore: dict[str, Any] | None = None
+    diff: dict[str, str] | None = None

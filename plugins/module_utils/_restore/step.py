@@ -1,0 +1,41 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a module's options to one step of a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._errors import RestoreError
+from .._repository.info import moment
+from .._repository.open import open_store
+from .._server.instance import Instance
+from .request import Options, Outcome, Selection
+from .stage import stage
+from .swap import activate, commit, roll_back
+
+
+def selection_of(params: Mapping[str, Any], instance: str) -> Selection | None:
+    """The backup that the options name; None when they name no repository. Raises RedisBackupError."""
+    if not params["repository"]:
+        return None
+    entry = {**params["repository"], "create": False}
+    at = moment(params["at"])
+    if at is not None and params["label"] != "latest":
+        raise RestoreError("label and at exclude each other", untouched="Nothing was changed")
+    return Selection(open_store(entry), params["source_instance"] or instance, params["label"], at)
+
+
+def restore_step(state: str, instance: Instance, selection: Selection | None, options: Options) -> Outcome:
+    """Do what `state` asks for. Raises RedisBackupError."""
+    if state == "staged":
+        if selection is None:
+            raise RestoreError("state: staged needs a repository", untouched="Nothing was changed")
+        return stage(instance, selection, options)
+    if state == "active":
+        return activate(instance, selection, options)
+    if state == "rolled_back":
+        return roll_back(instance, options)
+    return commit(instance, options)

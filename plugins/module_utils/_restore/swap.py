@@ -1,0 +1,290 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The swap, its undoing and its closing. Every step looks at what is there and may be repeated after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from .._config.conf_file import ENCODING, ERRORS, load
+from .._config.writes import CLOSED, LAG, SETTING, are_closed, close_writes, open_writes
+from .._errors import RestoreError, ServerError
+from .._files import PRIVATE_DIR, fsync_dir, locked, remove_tree, write_atomic
+from .._server.connection import ReplyError
+from .._server.instance import Instance
+from .data_dir import data_entries
+from .fence import fence_is_up, lower_fence, raise_fence
+from .journal import Journal, Placed, Workspace
+from .occupied import require_stopped
+from .request import Options, Outcome, Selection
+from .results import data_listing, result_of
+from .stage import require_data_dir, restore_running
+
+
+def _move(source: str, target: str) -> bool:
+    """Rename, unless it was done before. Raises RestoreError when both names are taken."""
+    if not os.path.lexists(source):
+        return False
+    if os.path.lexists(target):
+        raise RestoreError(
+            f"both {source} and {target} exist: something was written into the data directory during the swap",
+            untouched="Nothing was deleted",
+            hint="Find out what started or wrote there; state: rolled_back brings the previous data back",
+        )
+    os.rename(source, target)
+    fsync_dir(os.path.dirname(source))
+    fsync_dir(os.path.dirname(target))
+    return True
+
+
+def _make_folder(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, PRIVATE_DIR)
+        fsync_dir(os.path.dirname(path))
+
+
+def activate(instance: Instance, selection: Selection | None, options: Options) -> Outcome:
+    """Swap the staged data in, the current data aside. The server must be stopped. Idempotent."""
+    directory = require_data_dir(instance)
+    workspace = Workspace(directory)
+    journal = workspace.current()
+    if options.check_mode and (journal is None or journal.state in ("staging", "staged", "activating")):
+        return Outcome(True, [f"would swap the staged data into {directory}, and keep the current data aside"])
+    if journal is None or journal.state == "staging":
+        raise RestoreError(
+            f"nothing is staged for {instance.title}", untouched="Nothing was changed", hint="Run state: staged first"
+        )
+    _require_same(instance, journal, selection)
+    if journal.state == "active":
+        return Outcome(*_settle(workspace, journal), result_of(workspace, journal))
+    if journal.state == "rolling_back":
+        raise RestoreError(
+            f"the restore {journal.id} of {instance.title} is being rolled back",
+            untouched="Nothing was changed",
+            hint="Finish that with state: rolled_back",
+        )
+    if options.close_writes and not instance.paths.config_file:
+        raise RestoreError(
+            f"{instance.title} runs without a redis.conf, so that writes cannot be closed before its first start",
+            untouched="Nothing was changed",
+            hint="Give config_file, or run with close_writes: false",
+        )
+    require_stopped(instance.server.login, directory, instance.title, options.wait)
+    with locked(workspace.lock_path, busy=restore_running(instance)):
+        diff = data_listing(journal, workspace)
+        raise_fence(workspace, journal.service)
+        if journal.state == "staged":
+            journal.aside = data_entries(os.listdir(directory), journal.data_names)
+            journal.writes_closed = options.close_writes
+            workspace.save(journal, "activating")
+        actions = _swap_in(workspace, journal, directory)
+        for place in journal.placed:
+            actions += _put_in_place(workspace, journal, place)
+        if journal.writes_closed and _edit(instance.paths.config_file, close=True):
+            actions.append(f"closed writes in {instance.paths.config_file}")
+        workspace.save(journal, "active")
+        older = workspace.find(journal.over) if journal.over else None
+        if older is not None and older.state == "active":
+            workspace.save(older, "superseded")
+        lower_fence(workspace, journal.service)
+    return Outcome(True, actions, result_of(workspace, journal), diff)
+
+
+def _settle(workspace: Workspace, journal: Journal, *, dry: bool = False) -> tuple[bool, list[str]]:
+    """Take down a fence that a crash left up behind a finished swap: (changed, actions)."""
+    if dry or not fence_is_up(workspace, journal.service):
+        return False, []
+    lower_fence(workspace, journal.service)
+    return True, ["took down the fence that an interrupted run had left up"]
+
+
+def _require_same(instance: Instance, journal: Journal, selection: Selection | None) -> None:
+    if selection is None:
+        return
+    wanted = selection.label if selection.label and selection.label != "latest" else journal.label
+    if (wanted, selection.instance, selection.store.name) != (
+        journal.label,
+        journal.source_instance,
+        journal.repository,
+    ):
+        raise RestoreError(
+            f"the open restore of {instance.title} is {journal.label} of {journal.source_instance} from repository "
+            f"{journal.repository}, not {wanted} of {selection.instance} from {selection.store.name}",
+            untouched="Nothing was changed",
+            hint="Stage the one you want first, or name the open one",
+        )
+
+
+def _swap_in(workspace: Workspace, journal: Journal, directory: str) -> list[str]:
+    previous, staged = workspace.previous(journal), workspace.staged(journal)
+    _make_folder(previous)
+    actions = []
+    for name in journal.aside:
+        kept = os.path.join(previous, name)
+        if not os.path.lexists(kept) and _move(os.path.join(directory, name), kept):
+            actions.append(f"moved {name} aside into {previous}")
+    for name in journal.install:
+        if _move(os.path.join(staged, name), os.path.join(directory, name)):
+            actions.append(f"put the restored {name} into {directory}")
+    return actions
+
+
+def _put_in_place(workspace: Workspace, journal: Journal, place: Placed) -> list[str]:
+    """Write one server file, after its previous content has been kept. The order makes it repeatable."""
+    kept = os.path.join(workspace.folder(journal), "server", f"{place.staged}.previous")
+    if place.existed is None:
+        place.existed = os.path.exists(place.path)
+        if place.existed:
+            with open(place.path, "rb") as stream:
+                write_atomic(kept, stream.read())
+        workspace.save(journal)
+    with open(os.path.join(workspace.folder(journal), "server", place.staged), "rb") as stream:
+        write_atomic(place.path, stream.read(), mode=place.mode, owner=_owner(place))
+    return [f"put {place.path} in place"]
+
+
+def _owner(place: Placed) -> tuple[int, int] | None:
+    return (place.uid, place.gid) if os.geteuid() == 0 else None
+
+
+def _take_back(workspace: Workspace, journal: Journal, place: Placed) -> list[str]:
+    if place.existed is None:
+        return []
+    kept = os.path.join(workspace.folder(journal), "server", f"{place.staged}.previous")
+    if place.existed:
+        with open(kept, "rb") as stream:
+            write_atomic(place.path, stream.read(), mode=place.mode, owner=_owner(place))
+        return [f"put the previous {place.path} back"]
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(place.path)
+    return [f"took {place.path} away again"]
+
+
+def _edit(path: str, *, close: bool) -> bool:
+    """Close or open writes in redis.conf; whether that changed it. Owner and mode stay."""
+    with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
+        text = stream.read()
+    changed = close_writes(text) if close else open_writes(text)
+    if changed == text:
+        return False
+    found = os.stat(path)
+    owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+    real = os.path.realpath(path)
+    write_atomic(real, changed.encode(ENCODING, ERRORS), mode=found.st_mode & 0o7777, owner=owner)
+    return True
+
+
+def roll_back(instance: Instance, options: Options) -> Outcome:
+    """Put the previous data back, the restored aside. The server must be stopped if data was swapped. Idempotent."""
+    directory = require_data_dir(instance)
+    workspace = Workspace(directory)
+    journal = workspace.current()
+    if journal is None:
+        last = next(iter(workspace.journals()), None)
+        if last is None:
+            return Outcome(False)
+        return Outcome(*_settle(workspace, last, dry=options.check_mode), result_of(workspace, last))
+    if options.check_mode:
+        return Outcome(True, [f"would roll the restore {journal.id} of {journal.label} back"])
+    swapped = journal.state in ("activating", "active", "rolling_back")
+    if swapped:
+        require_stopped(instance.server.login, directory, instance.title, options.wait)
+    with locked(workspace.lock_path, busy=restore_running(instance)):
+        if not swapped:
+            remove_tree(workspace.staged(journal))
+            workspace.save(journal, "rolled_back")
+            lower_fence(workspace, journal.service)
+            return Outcome(True, [f"removed the staged {journal.label}"], result_of(workspace, journal))
+        raise_fence(workspace, journal.service)
+        previous, discarded = workspace.previous(journal), workspace.discarded(journal)
+        if journal.state != "rolling_back":
+            journal.discard = [
+                name
+                for name in data_entries(os.listdir(directory), journal.data_names)
+                if name not in journal.aside or os.path.lexists(os.path.join(previous, name))
+            ]
+            workspace.save(journal, "rolling_back")
+        _make_folder(discarded)
+        actions = []
+        for name in journal.discard:
+            gone = os.path.join(discarded, name)
+            if not os.path.lexists(gone) and _move(os.path.join(directory, name), gone):
+                actions.append(f"moved the restored {name} into {discarded}")
+        for name in journal.aside:
+            if _move(os.path.join(previous, name), os.path.join(directory, name)):
+                actions.append(f"put the previous {name} back into {directory}")
+        for place in journal.placed:
+            actions += _take_back(workspace, journal, place)
+        config_file = journal.config_file
+        if journal.writes_closed and os.path.exists(config_file) and _edit(config_file, close=False):
+            actions.append(f"opened writes in {config_file}")
+        older = workspace.find(journal.over) if journal.over else None
+        if older is not None and older.state == "superseded":
+            workspace.save(older, "active")
+        workspace.save(journal, "rolled_back")
+        lower_fence(workspace, journal.service)
+    return Outcome(True, actions, result_of(workspace, journal))
+
+
+def commit(instance: Instance, options: Options) -> Outcome:
+    """Close the restore: writes are opened, what was staged is removed, the previous data stays. Idempotent."""
+    directory = require_data_dir(instance)
+    workspace = Workspace(directory)
+    journal = workspace.current()
+    if journal is None:
+        last = next(iter(workspace.journals()), None)
+        if options.check_mode and (last is None or last.state != "committed"):
+            return Outcome(True, ["would close the restore"])
+        if last is None or last.state != "committed":
+            raise RestoreError(
+                f"{instance.title} has no restore to commit",
+                untouched="Nothing was changed",
+                hint="Run state: staged and active first",
+            )
+        return Outcome(False, [], result_of(workspace, last))
+    if options.check_mode:
+        return Outcome(True, [f"would close the restore {journal.id} of {journal.label}"])
+    if journal.state != "active":
+        raise RestoreError(
+            f"the restore {journal.id} of {instance.title} is {journal.state}, not active",
+            untouched="Nothing was changed",
+            hint="Activate it and look at the data before it is committed",
+        )
+    with locked(workspace.lock_path, busy=restore_running(instance)):
+        actions = _open_writes(instance, journal)
+        workspace.save(journal, "committed")
+        remove_tree(workspace.staged(journal))
+        actions.append(f"closed the restore {journal.id}; the previous data stays in {workspace.previous(journal)}")
+    return Outcome(True, actions, result_of(workspace, journal))
+
+
+def _open_writes(instance: Instance, journal: Journal) -> list[str]:
+    """Open writes in redis.conf and in the running server. The file first: a restart in between opens them too."""
+    if not journal.writes_closed:
+        return []
+    path = journal.config_file
+    actions = []
+    wanted = {SETTING: "0", LAG: "10"}
+    if os.path.exists(path):
+        with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
+            closed = are_closed(stream.read())
+        if closed:
+            _edit(path, close=False)
+            actions.append(f"opened writes in {path}")
+        conf = load(path)
+        wanted = {name: conf.get(name) or default for name, default in wanted.items()}
+    if instance.facts is not None:
+        try:
+            if instance.server.config_get(SETTING).get(SETTING) == str(CLOSED):
+                for name, value in wanted.items():
+                    instance.server.call("CONFIG", "SET", name, value)
+                actions.append("opened writes in the running server")
+        except ReplyError as error:
+            raise ServerError(
+                f"writes of {instance.title} cannot be opened: {error.message}",
+                untouched="The restored data is in place and serves reads",
+                hint=f"Set {SETTING} back with CONFIG SET, then run state: committed again",
+            ) from None
+    return actions

@@ -1,0 +1,256 @@
+#!/usr/bin/python
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: redis_restore
+short_description: Restore a backup, one safe step at a time
+version_added: 0.1.0
+author: GlobalScope contributors (@globalscope)
+description:
+  - Restores a backup into the data directory of an instance in steps that can be repeated and undone.
+  - O(state=staged) fetches, checks and lays everything ready below C(<data_dir>/.redis_backup/) while the server keeps running
+    untouched. O(state=active) swaps it in, with the server stopped. O(state=rolled_back) brings the previous data back.
+    O(state=committed) closes the restore; the previous data stays.
+  - There is at most one open restore for a data directory, found by its journal, so that later steps need no id.
+  - The role P(globalscope.redis_backup.redis_restore#role) runs all steps, stops and starts the server and verifies the data.
+extends_documentation_fragment:
+  - globalscope.redis_backup.connection
+  - globalscope.redis_backup.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  state:
+    description: The step.
+    type: str
+    choices: [staged, active, rolled_back, committed]
+    required: true
+  repository:
+    description: The repository to restore from. Required for O(state=staged); given later, it must be the staged one.
+    type: dict
+    suboptions:
+      name:
+        description: A short name for the repository, used in results and messages.
+        type: str
+        required: true
+      type:
+        description: Kind of the repository. V(posix) is a directory on a local disk or a mounted network file system.
+        type: str
+        choices: [posix]
+        default: posix
+      path:
+        description: Absolute path of the directory. Required for O(repository.type=posix).
+        type: path
+      create:
+        description: Taken for symmetry with other modules; a restore never creates a repository.
+        type: bool
+        default: false
+  source_instance:
+    description: Name of the instance whose backup is restored. Without it, O(instance).
+    type: str
+  label:
+    description: Label of the backup, or V(latest).
+    type: str
+    default: latest
+  at:
+    description:
+      - A time with its zone, such as V(2026-11-22T23:51:41Z). The backup with the newest data that is not newer is taken.
+    type: str
+  identities:
+    description: Paths of age identity files on the host, for encrypted backups. Keep them on a tmpfs, readable for root only.
+    type: list
+    elements: path
+    default: []
+  server_files:
+    description:
+      - Whether files beside the data come back. V(missing) puts the ACL file back when the target has none or an empty one,
+        and redis.conf with its includes when it has none. V(replace) replaces the ACL file as well. V(none) leaves all.
+      - They are only ever written to the paths that the target itself uses.
+    type: str
+    choices: [none, missing, replace]
+    default: missing
+  close_writes:
+    description:
+      - Whether the restored server starts with writes closed, by two lines at the end of redis.conf that
+        O(state=committed) and O(state=rolled_back) take away again. Used with O(state=active).
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - Seconds to wait until no process serves at the address or writes in the data directory. The saving child of a killed
+        server lives on for a while, and would rename its snapshot over the restored one.
+    type: int
+    default: 30
+requirements:
+  - zstd
+  - age, for encrypted backups
+notes:
+  - SELinux contexts of replaced files are kept; this is covered by unit tests only.
+seealso:
+  - module: globalscope.redis_backup.redis_backup_info
+  - module: globalscope.redis_backup.redis_check
+"""
+
+EXAMPLES = r"""
+- name: Lay the newest backup of yesterday ready
+  globalscope.redis_backup.redis_restore:
+    state: staged
+    instance: multiframe-6379
+    repository:
+      name: nfs
+      path: /mnt/backup/redis
+    at: "2026-11-21T23:59:59Z"
+    identities:
+      - /run/redis_backup/identity
+
+- name: Stop the server
+  ansible.builtin.service:
+    name: redis-server
+    state: stopped
+
+- name: Swap the data in
+  globalscope.redis_backup.redis_restore:
+    state: active
+    instance: multiframe-6379
+    config_file: /etc/redis/redis.conf
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: ["moved dump.rdb aside into /var/lib/redis/.redis_backup/20261122T235141Z-1f2e3d/previous"]
+restore:
+  description: The restore. V(null) in check mode when nothing is staged yet.
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: Its id, the name of its folder.
+      type: str
+      sample: 20261122T235141Z-1f2e3d
+    label:
+      description: Label of the backup.
+      type: str
+      sample: 20261122T235000Z_rdb
+    state:
+      description: How far it is.
+      type: str
+      sample: active
+    source_instance:
+      description: The instance whose backup it is.
+      type: str
+      sample: multiframe-6379
+    repository:
+      description: Name of the repository.
+      type: str
+      sample: nfs
+    staged_dir:
+      description: Where the data is laid ready; empty when it is gone.
+      type: str
+      sample: /var/lib/redis/.redis_backup/20261122T235141Z-1f2e3d/staged
+    previous_dir:
+      description: Where the data is kept that was there before; empty when there is none yet.
+      type: str
+      sample: /var/lib/redis/.redis_backup/20261122T235141Z-1f2e3d/previous
+    snapshot_time:
+      description: The moment whose data the backup holds, in UTC.
+      type: str
+      sample: "2026-11-22T23:50:00Z"
+    target_time:
+      description: The time that was asked for with O(at), else when it was staged, in UTC.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    rpo_seconds:
+      description: Seconds between the two.
+      type: float
+      sample: 101.0
+    keys:
+      description: Keys in the backup.
+      type: int
+      sample: 25001
+    expires:
+      description: Those of them that carry an expiry time.
+      type: int
+      sample: 10
+    server_files:
+      description: Paths of the server files that come back with it.
+      type: list
+      elements: str
+      sample: [/etc/redis/users.acl]
+    writes_closed:
+      description: Whether writes are closed until it is committed or rolled back.
+      type: bool
+      sample: true
+    fence:
+      description: A file that exists while data is swapped. No start command may run while it does.
+      type: str
+      sample: /var/lib/redis/.redis_backup/fence
+"""
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec import (
+    connection_spec,
+    login_of,
+    merged,
+    place_of,
+    repository_options,
+    told,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.request import Options
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.step import restore_step, selection_of
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=merged(
+            connection_spec(env_fallback),
+            {
+                "state": {"type": "str", "choices": ["staged", "active", "rolled_back", "committed"], "required": True},
+                "repository": {
+                    "type": "dict",
+                    "options": repository_options(),
+                    "required_if": [("type", "posix", ["path"])],
+                },
+                "source_instance": {"type": "str"},
+                "label": {"type": "str", "default": "latest"},
+                "at": {"type": "str"},
+                "identities": {"type": "list", "elements": "path", "default": []},
+                "server_files": {"type": "str", "choices": ["none", "missing", "replace"], "default": "missing"},
+                "close_writes": {"type": "bool", "default": False},
+                "wait_timeout": {"type": "int", "default": 30},
+            },
+        ),
+        supports_check_mode=True,
+        required_if=[("state", "staged", ["repository"])],
+    )
+    params = module.params
+    with told(module.fail_json):
+        place = place_of(params)
+        options = Options(
+            identities=tuple(params["identities"]),
+            server_files=params["server_files"],
+            close_writes=params["close_writes"],
+            wait=params["wait_timeout"],
+            check_mode=module.check_mode,
+        )
+        found = find_instance(login_of(params), place, may_be_down=True)
+        done = restore_step(params["state"], found, selection_of(params, place.name), options)
+        module.exit_json(
+            changed=done.changed, actions=done.actions, restore=done.restore, **({"diff": done.diff} if done.diff else {})
+        )
+
+
+if __name__ == "__main__":
+    main()

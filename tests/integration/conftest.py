@@ -1,0 +1,116 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures for tests on real servers and real hosts; what they hand out is described in tests/support."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from support.hosts import Host, Lab, lab
+from support.machine import AgeKey, make_age_key, tmpfs
+from support.servers import BUILD_NAMES, Build, BuildMissing, RedisProcess, build_named
+
+MakeServer = Callable[..., RedisProcess]
+
+
+@pytest.fixture(params=BUILD_NAMES)
+def build(request: pytest.FixtureRequest) -> Build:
+    """Each server version in turn; `-k redis-7.0` picks one."""
+    try:
+        return build_named(request.param)
+    except BuildMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def any_build() -> Build:
+    """One server version, for tests where the version is no matter."""
+    for name in ("redis-7.0", *BUILD_NAMES):
+        with contextlib.suppress(BuildMissing):
+            return build_named(name)
+    pytest.skip("no server of any version here")
+
+
+@pytest.fixture
+def server_root() -> Iterator[Path]:
+    """A directory for servers that every user may enter (pytest's own are root's), with short paths for sockets."""
+    root = Path(tempfile.mkdtemp(prefix="redis-backup-test-"))
+    root.chmod(0o755)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def make_server(server_root: Path) -> Iterator[MakeServer]:
+    """Call it as make_server(build, conf=..., args=..., user=..., start=True) as often as needed.
+
+    At the end every server is killed, with its children, and the end of its log shown if the test failed.
+    """
+    servers: list[RedisProcess] = []
+
+    def make(
+        build: Build,
+        *,
+        conf: Mapping[str, str | Sequence[str]] | None = None,
+        args: Sequence[str] = (),
+        user: int | None = None,
+        start: bool = True,
+    ) -> RedisProcess:
+        if user is not None and os.geteuid():
+            pytest.skip("a server of another user needs root")
+        directory = server_root / f"server{len(servers) + 1}"
+        directory.mkdir()
+        server = RedisProcess(build, directory, conf=conf, args=args, user=user)
+        servers.append(server)
+        return server.start() if start else server
+
+    yield make
+    for server in servers:
+        server.destroy()
+        print(f"{server!r}:\n{server.tail()}")
+
+
+@pytest.fixture
+def server(build: Build, make_server: MakeServer) -> RedisProcess:
+    """A running server of each version, with the default settings of RedisProcess."""
+    return make_server(build)
+
+
+@pytest.fixture
+def small_tmpfs() -> Iterator[Callable[[str], Path]]:
+    """Call it with a size ("2M"): a new file system of that size, gone after the test."""
+    with contextlib.ExitStack() as mounted:
+        yield lambda size: mounted.enter_context(tmpfs(size))
+
+
+@pytest.fixture(scope="session")
+def age_key(tmp_path_factory: pytest.TempPathFactory) -> AgeKey:
+    """An age identity and its recipient, the same for the whole run."""
+    return make_age_key(tmp_path_factory.mktemp("age") / "identity.txt")
+
+
+@pytest.fixture(scope="session")
+def host_lab() -> Iterator[Lab]:
+    """Real hosts: host_lab.first(n), host_lab.more(n) for fresh ones, host_lab.inventory(*hosts)."""
+    with lab() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def hosts(host_lab: Lab) -> Callable[[int], list[Host]]:
+    """Call it with a number: that many running hosts, shared by all tests that ask."""
+    return host_lab.first
+
+
+@pytest.fixture
+def host(hosts: Callable[[int], list[Host]]) -> Host:
+    """One running host, shared by all tests that ask."""
+    return hosts(1)[0]
