@@ -83,6 +83,12 @@ options:
         O(state=committed) and O(state=rolled_back) take away again. Used with O(state=active).
     type: bool
     default: false
+  force:
+    description:
+      - Whether O(state=staged) restores the backup again that the last closed restore already brought back.
+      - By default this changes nothing, so that a job that runs twice does not throw away what was written in between.
+    type: bool
+    default: false
   wait_timeout:
     description:
       - Seconds to wait until no process serves at the address or writes in the data directory. The saving child of a killed
@@ -155,6 +161,14 @@ restore:
       description: Name of the repository.
       type: str
       sample: nfs
+    data_dir:
+      description: The data directory.
+      type: str
+      sample: /var/lib/redis
+    config_file:
+      description: The instance's redis.conf; empty when none is known.
+      type: str
+      sample: /etc/redis/redis.conf
     staged_dir:
       description: Where the data is laid ready; empty when it is gone.
       type: str
@@ -192,6 +206,12 @@ restore:
       description: Whether writes are closed until it is committed or rolled back.
       type: bool
       sample: true
+    live:
+      description:
+        - State of the running server, its keys, and whether stopping it would keep them (an AOF or save points).
+        - Returned for O(state=staged).
+      type: dict
+      sample: {"keys": 25001, "persisted": true, "state": "running"}
     fence:
       description: A file that exists while data is swapped. No start command may run while it does.
       type: str
@@ -229,6 +249,7 @@ def main() -> None:
                 "identities": {"type": "list", "elements": "path", "default": []},
                 "server_files": {"type": "str", "choices": ["none", "missing", "replace"], "default": "missing"},
                 "close_writes": {"type": "bool", "default": False},
+                "force": {"type": "bool", "default": False},
                 "wait_timeout": {"type": "int", "default": 30},
             },
         ),
@@ -243,6 +264,7 @@ def main() -> None:
             server_files=params["server_files"],
             close_writes=params["close_writes"],
             wait=params["wait_timeout"],
+            force=params["force"],
             check_mode=module.check_mode,
         )
         found = find_instance(login_of(params), place, may_be_down=True)

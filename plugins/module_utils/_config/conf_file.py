@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from .._errors import ConfigError
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
+_BLANKS = " \t\n\r\v\f\0"  # what C's isspace takes for a blank; Python knows many more
 _MAX_DEPTH = 16
 ENCODING = "utf-8"
 ERRORS = "surrogateescape"
@@ -28,7 +29,7 @@ def split_args(line: str) -> list[str]:
     words: list[str] = []
     at, end = 0, len(line)
     while True:
-        while at < end and line[at] in " \t\n\r\v\f\0":
+        while at < end and line[at] in _BLANKS:
             at += 1
         if at >= end:
             return words
@@ -36,7 +37,7 @@ def split_args(line: str) -> list[str]:
             word, at = _quoted(line, at)
         else:
             start = at
-            while at < end and line[at] not in " \t\n\r\v\f\0\"'":
+            while at < end and line[at] not in " \t\n\r\0\"'":
                 at += 1
             word = line[start:at]
             if at < end and line[at] in "\"'":
@@ -65,7 +66,7 @@ def _quoted(line: str, at: int) -> tuple[str, int]:
             at += 2
         elif char == quote:
             at += 1
-            if at < len(line) and not line[at].isspace():
+            if at < len(line) and line[at] not in _BLANKS:
                 break
             return word.decode(ENCODING, ERRORS), at
         else:

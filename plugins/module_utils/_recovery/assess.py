@@ -81,6 +81,7 @@ def failure_time(
     unit_exit: float | None,
     files: list[DataFile],
     started: float | None,
+    dir_changed: float | None,
     present: float,
 ) -> tuple[float, str]:
     """When the instance failed (UTC seconds), and what says so. Pure."""
@@ -90,6 +91,8 @@ def failure_time(
         return unit_exit, "the unit's exit"
     if state == "down" and files:
         return max(f.mtime for f in files), "the newest data file"
+    if state == "down" and dir_changed is not None:
+        return dir_changed, "the last change of the data directory, which is empty"
     if state != "down" and started is not None:
         return started, "the server's last start"
     return present, "this assessment (nothing on the host tells more)"
@@ -168,6 +171,7 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         unit_exit=unit_exit_time(instance.place.service),
         files=files,
         started=now() - facts.number("uptime_in_seconds") if facts else None,
+        dir_changed=os.stat(instance.paths.dir).st_mtime if os.path.isdir(instance.paths.dir) else None,
         present=now(),
     )
     rpo = None

@@ -127,8 +127,8 @@ def list_backups(stores: Sequence[Store], instance: str) -> list[Entry]:
             entry = merged.setdefault(label, Entry(instance, label))
             try:
                 manifest = read_entry(store, instance, label)
-            except NotFoundError:
-                entry.problems[store.name] = "incomplete: it has no manifest (being written, or its writer died)"
+            except NotFoundError as error:
+                entry.problems[store.name] = f"incomplete: {error.what} (being written, or its writer died)"
                 continue
             except RepositoryError as error:
                 entry.problems[store.name] = str(error)

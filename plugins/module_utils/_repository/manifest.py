@@ -19,6 +19,7 @@ from .layout import is_label
 
 FORMAT = 1
 _SEAL = "sha256"
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _REQUIRED = ("label", "instance", "uuid", "engine", "started", "finished", "snapshot_time", "server", "keys", "files")
 
 
@@ -126,12 +127,38 @@ def open_manifest(raw: bytes, where: str) -> Manifest:
             untouched=untouched,
             hint=hint,
         )
-    missing = [name for name in _REQUIRED if name not in document]
-    names = [entry.get("name", "") for entry in document.get("files", [])]
-    if missing or not is_label(str(document["label"])) or not all(re.fullmatch(r"[A-Za-z0-9._-]+", n) for n in names):
+    why = _why_senseless(document)
+    if why:
         raise DamagedError(
-            f"the manifest {where} is no manifest of this collection (missing: {', '.join(missing) or 'sane names'})",
-            untouched=untouched,
-            hint=hint,
+            f"the manifest {where} is no manifest of this collection: {why}", untouched=untouched, hint=hint
         )
     return Manifest(document)
+
+
+def _why_senseless(document: Mapping[str, Any]) -> str | None:
+    """What in a sealed document no writer of ours would have put there; None when it is a manifest.
+
+    The seal keeps accidents out. Whoever seals anew by hand gets words in place of a traceback.
+    """
+    missing = [name for name in _REQUIRED if name not in document]
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    try:
+        server, keys, files = document["server"], document["keys"], document["files"]
+        texts = [document[name] for name in ("label", "instance", "uuid", "engine")]
+        texts += [server["flavour"], server["version"], server["rdb_magic"]]
+        texts += [entry[name] for entry in files for name in ("name", "content", "kind", "sha256")]
+        texts += [module["name"] for module in server.get("modules", [])]
+        counts = [keys["total"], keys["expires"], server["rdb_version"]]
+        counts += [entry[name] for entry in files for name in ("size", "stored_size")]
+        for name in ("started", "finished", "snapshot_time"):
+            from_iso(document[name])
+        for entry in files:
+            StoredFile(**entry)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        return f"a value in it is missing or makes no sense ({type(error).__name__}: {error})"
+    if not all(isinstance(text, str) for text in texts) or not all(type(n) is int and n >= 0 for n in counts):
+        return "a value in it is of the wrong kind"
+    if not is_label(document["label"]) or not all(_NAME.fullmatch(entry["name"]) for entry in files):
+        return "its label, or the name of a file, is none"
+    return None

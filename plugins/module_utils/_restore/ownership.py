@@ -82,7 +82,9 @@ def find_ownership(instance: Instance) -> Ownership:
     present = data_entries(os.listdir(directory), instance.paths.data_names())
     files = [name for name in present if os.path.isfile(os.path.join(directory, name))]
     folders = [name for name in present if os.path.isdir(os.path.join(directory, name))]
-    sample = os.stat(os.path.join(directory, (files or folders)[0])) if present else there
+    samples = [os.stat(os.path.join(directory, name)) for name in files + folders] + [there]
+    # What root copied in by hand is no sample, where anything else belongs to somebody.
+    sample = next((found for found in samples if found.st_uid), there)
     wanted = None
     if instance.facts is not None and not instance.server.login.unix_socket:
         wanted = _process_user(instance.facts.number("process_id")) if _is_local(instance) else None

@@ -23,12 +23,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class Options:
-    """How. `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the wait for processes to end."""
+    """How. `force` restores again what was restored last; `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the wait for processes to end."""
 
     identities: tuple[str, ...] = ()
     server_files: str = "missing"
     close_writes: bool = False
     wait: float = 30.0
+    force: bool = False
     check_mode: bool = False
 
 

@@ -23,6 +23,8 @@ def result_of(workspace: Workspace, journal: Journal) -> dict[str, Any]:
         "state": journal.state,
         "source_instance": journal.source_instance,
         "repository": journal.repository,
+        "data_dir": workspace.data_dir,
+        "config_file": journal.config_file,
         "staged_dir": staged if os.path.isdir(staged) else "",
         "previous_dir": previous if os.path.isdir(previous) else "",
         "snapshot_time": journal.snapshot_time,

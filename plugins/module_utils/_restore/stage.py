@@ -10,6 +10,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Sequence
+from typing import Any
 
 from .._backup.server_files import ServerFile, read_archive
 from .._errors import DamagedError, IncompatibleError, NotFoundError, ProgramError, RestoreError
@@ -50,7 +51,10 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     open_now = workspace.current() if os.path.isdir(directory) else None
     same = open_now is not None and open_now.state == "staged" and _is_selected(open_now, manifest, selection)
     if same and open_now is not None:
-        return Outcome(False, [], result_of(workspace, open_now))
+        return Outcome(False, [], _with_live(result_of(workspace, open_now), instance))
+    last = next(iter(workspace.journals()), None)
+    if last is not None and last.state == "committed" and not options.force and _is_selected(last, manifest, selection):
+        return Outcome(False, [f"{last.label} was restored before"], _with_live(result_of(workspace, last), instance))
     _require_space(directory, rdb, layout)
     what = f"{manifest.label} of {manifest.instance} from {selection.store.where()}"
     if options.check_mode:
@@ -99,7 +103,19 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
             remove_tree(workspace.folder(replaced))
             actions.append(f"removed what {replaced.id} had staged of {replaced.label}")
     actions += [f"will put {p.path} in place" for p in journal.placed]
-    return Outcome(True, actions, result_of(workspace, journal), data_listing(journal, workspace))
+    restore = _with_live(result_of(workspace, journal), instance)
+    return Outcome(True, actions, restore, data_listing(journal, workspace))
+
+
+def _with_live(restore: dict[str, Any], instance: Instance) -> dict[str, Any]:
+    """The result with what the running server would lose if it were just stopped: `persisted` is false when it holds
+    data that neither an AOF nor a save at its end would keep."""
+    facts = instance.facts
+    persisted = True
+    if facts is not None and facts.keys:
+        saves = bool(instance.config.get("save", "unknown"))
+        persisted = facts.persistence()["aof_enabled"] or saves
+    return {**restore, "live": {"state": instance.state, "keys": facts.keys if facts else None, "persisted": persisted}}
 
 
 def find_backup(selection: Selection) -> Manifest:

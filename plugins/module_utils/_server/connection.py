@@ -85,6 +85,8 @@ def _accepted(cls: type, wanted: Mapping[str, Any]) -> dict[str, Any]:
     for base in cls.__mro__:
         with contextlib.suppress(TypeError, ValueError):
             known.update(inspect.signature(base.__init__).parameters)  # type: ignore[misc]
+    if "driver_info" in known:
+        known -= {"lib_name", "lib_version"}  # its deprecated forms
     return {name: value for name, value in wanted.items() if name in known}
 
 

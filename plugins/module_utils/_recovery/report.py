@@ -1,0 +1,125 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of a recovery: what was lost, RTO and RPO against their targets, checks, what to do next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._times import in_words, to_iso
+
+OUTCOMES = ("recovered", "nothing lost", "failed")
+
+
+def timed_phases(marks: Sequence[Mapping[str, Any]], ended_at: float, *, failed: bool) -> list[dict[str, Any]]:
+    """Phases with their durations: each lasts until the next begins, the last until `ended_at` (UTC seconds)."""
+    phases = []
+    for mark, end in zip(marks, [*(m["at"] for m in marks[1:]), ended_at]):
+        phases.append(
+            {
+                "name": mark["name"],
+                "started": to_iso(mark["at"]),
+                "seconds": round(max(end - mark["at"], 0.0), 2),
+                "ok": True,
+            }
+        )
+    if failed and phases:
+        phases[-1]["ok"] = False
+    return phases
+
+
+def _against(value: float | None, target: float | None) -> dict[str, Any]:
+    return {
+        "reached_seconds": value,
+        "target_seconds": target,
+        "met": None if value is None or target is None else value <= target,
+    }
+
+
+def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of one instance. Times are UTC, durations seconds. The filter of this name documents `run`."""
+    outcome = run["outcome"]
+    failed = outcome == "failed"
+    recovered = outcome == "recovered"
+    marks = run["phases"]
+    ended_at = float(run["ended_at"])
+    assessment: Mapping[str, Any] = run.get("assessment") or {}
+    backup: Mapping[str, Any] = run.get("backup") or {}
+    restore: Mapping[str, Any] = run.get("restore") or {}
+    rto = round(ended_at - marks[0]["at"], 2) if recovered and marks else None
+    rpo = assessment.get("rpo_seconds") if recovered else None
+    targets = run.get("targets") or {}
+    report = {
+        "format": 1,
+        "instance": run["instance"],
+        "host": run["host"],
+        "source_instance": run.get("source_instance") or run["instance"],
+        "started_by": run.get("started_by", ""),
+        "outcome": outcome,
+        "ok": not failed,
+        "error": run.get("error", ""),
+        "started": to_iso(marks[0]["at"]) if marks else to_iso(ended_at),
+        "ended": to_iso(ended_at),
+        "tier": run.get("tier", ""),
+        "rto_seconds": rto,
+        "rpo_seconds": rpo,
+        "rto": _against(rto, targets.get("rto_seconds")),
+        "rpo": _against(rpo, targets.get("rpo_seconds")),
+        "failed_at": assessment.get("failed_at"),
+        "failed_at_source": assessment.get("failed_at_source"),
+        "damage": list(assessment.get("damage", [])),
+        "backup": {
+            "label": backup.get("label"),
+            "time": backup.get("time"),
+            "repository": run.get("repository"),
+            "keys": (backup.get("keys") or {}).get("total"),
+            "encrypted": backup.get("encrypted"),
+            "server": (backup.get("server") or {}).get("version"),
+        }
+        if backup
+        else None,
+        "previous_data": restore.get("previous_dir") or None,
+        "phases": timed_phases(marks, ended_at, failed=failed),
+        "checks": list(run.get("checks", [])),
+    }
+    report["lost"] = _lost(report)
+    report["next_steps"] = _next_steps(report)
+    return report
+
+
+def _lost(report: Mapping[str, Any]) -> str:
+    if report["outcome"] == "nothing lost":
+        return "Nothing was found lost."
+    backup = report["backup"]
+    if not backup:
+        return "Not known: no usable backup was found."
+    if report["rpo_seconds"] is None:
+        return f"Not settled. The backup {backup['label']} holds the data of {backup['time']}."
+    if not report["rpo_seconds"]:
+        return f"No write: the backup {backup['label']} is not older than the failure."
+    return (
+        f"The writes of {in_words(report['rpo_seconds'])}: from {backup['time']}, when the backup {backup['label']} was "
+        f"taken, to the failure at {report['failed_at']} (as told by {report['failed_at_source']})."
+    )
+
+
+def _next_steps(report: Mapping[str, Any]) -> list[str]:
+    if report["outcome"] == "nothing lost":
+        return ["Nothing to do. To restore all the same, set redis_disaster_recovery_force: true."]
+    if report["outcome"] == "failed":
+        steps = ["Read the error above; nothing was deleted, and running again is safe."]
+        if report["backup"]:
+            steps.append("To use another backup, set redis_disaster_recovery_label or redis_disaster_recovery_at.")
+        return steps
+    steps = ["Find the cause of the failure before it comes again.", "Make a new backup now: playbook backup.yml."]
+    if report["previous_data"]:
+        steps.append(f"The data that was there before is kept in {report['previous_data']}; remove it when nobody misses it.")
+    for name, what in (("rto", "RTO"), ("rpo", "RPO")):
+        if report[name]["met"] is False:
+            steps.append(
+                f"The {what} target of the tier {report['tier']} was missed: {in_words(report[name]['reached_seconds'])} "
+                f"against {in_words(report[name]['target_seconds'])}."
+            )
+    return steps
