@@ -38,7 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The instances, each with V(name), V(service), V(start_command), V(stop_command), V(tier), V(source_instance) and V(module_args).
+    - The instances, each with V(name), V(service), V(start_command), V(stop_command), V(tier), V(source_instance) and
+      V(module_args).
   type: list
   elements: dict
 """

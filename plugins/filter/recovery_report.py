@@ -10,12 +10,13 @@ short_description: Compose the report of a recovery
 version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
-  - Composes the report of a recovery from what its phases left, with the RTO and RPO that were reached against the targets.
+  - Composes the report of a recovery from what its phases left, with the RTO and RPO that were reached against their
+    targets.
 options:
   _input:
     description:
-      - The run. V(instance), V(host), V(source_instance), V(tier), V(targets), V(phases), V(ended_at), V(assessment), V(backup),
-        V(checks), V(restore), V(outcome), V(error), V(started_by).
+      - The run. V(instance), V(host), V(source_instance), V(tier), V(targets), V(phases), V(ended_at), V(assessment),
+        V(backup), V(checks), V(restore), V(outcome), V(error), V(started_by).
     type: dict
     required: true
 """

@@ -93,10 +93,15 @@ def login_of(params: Mapping[str, Any]) -> Login:
     )
 
 
+def name_of(params: Mapping[str, Any]) -> str:
+    """The instance's name."""
+    return params["instance"] or default_name(socket.gethostname(), login_of(params))
+
+
 def place_of(params: Mapping[str, Any]) -> Place:
     """What the user told about the instance."""
     return Place(
-        name=params["instance"] or default_name(socket.gethostname(), login_of(params)),
+        name=name_of(params),
         config_file=params["config_file"] or "",
         data_dir=os.path.normpath(params["data_dir"]) if params["data_dir"] else "",
         executable=params["executable"] or "",
@@ -127,11 +132,15 @@ def packing_of(params: Mapping[str, Any]) -> Packing:
 
 
 @contextlib.contextmanager
-def told(fail: Callable[..., Any]) -> Iterator[None]:
-    """Hand foreseen errors to `fail` (a module's fail_json) as one paragraph: no traceback reaches an operator."""
+def told(fail: Callable[..., Any], name: str = "", untouched: str = "") -> Iterator[None]:
+    """Hand foreseen errors to `fail` (a module's fail_json) as one paragraph: no traceback reaches an operator.
+
+    The paragraph names the instance `name`, and says what is `untouched` where the error does not know.
+    """
     try:
         yield
     except RedisBackupError as error:
-        fail(msg=error.paragraph(), **error.details)
+        fail(msg=error.paragraph(name, untouched), **error.details)
     except OSError as error:
-        fail(msg=f"{error.filename or 'the system'}: {error.strerror or error}. Mend this, then run again; it is safe.")
+        what = f"{error.filename or 'the system'}: {error.strerror or error}"
+        fail(msg=RedisBackupError(what, hint="Mend this, then run again; it is safe").paragraph(name, untouched))

@@ -22,10 +22,16 @@ class RedisBackupError(Exception):
         self.details = details
         super().__init__(self.paragraph())
 
-    def paragraph(self) -> str:
-        """The whole message as one paragraph."""
-        sentences = [self.what, self.untouched, self.hint]
-        return " ".join(s if s.endswith((".", "!", "?")) else s + "." for s in sentences if s)
+    def paragraph(self, name: str = "", untouched: str = "") -> str:
+        """The whole message as one paragraph.
+
+        `name` and `untouched` are said where the error itself does not: the layers below know neither the instance
+        nor the task.
+        """
+        what = self.what if name in self.what else f"{name}: {self.what}"
+        sentences = [what, self.untouched or untouched, self.hint]
+        text = " ".join(s if s.endswith((".", "!", "?")) else s + "." for s in sentences if s)
+        return " ".join(text.split())
 
 
 class ServerError(RedisBackupError):

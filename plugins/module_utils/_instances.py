@@ -41,7 +41,8 @@ def complete_instances(
     `module_args` holds the options that every module takes. `defaults` are given to each instance that does not say
     otherwise. Raises RedisBackupError for unknown keys, and for two instances of one name or address.
     """
-    completed = []
+    completed: list[dict[str, Any]] = []
+    arguments_of_all: list[Mapping[str, Any]] = []
     for entry in listed:
         known = {**(defaults or {}), **entry}
         unknown = sorted(set(known) - set(_CONNECTION) - set(_OWN))
@@ -53,6 +54,7 @@ def complete_instances(
         port = known.get("login_port", _DEFAULT_PORT)
         name = known.get("name") or f"{hostname}-{port}"
         arguments = {option: known[option] for option in _CONNECTION if known.get(option) is not None}
+        arguments_of_all.append(arguments)
         completed.append(
             {
                 "name": name,
@@ -64,10 +66,9 @@ def complete_instances(
                 "module_args": {**arguments, "instance": name},
             }
         )
-    for what, seen in (
-        ("name", [i["name"] for i in completed]),
-        ("address", [_address(i["module_args"]) for i in completed]),
-    ):
+    names = [str(instance["name"]) for instance in completed]
+    addresses = [_address(known) for known in arguments_of_all]
+    for what, seen in (("name", names), ("address", addresses)):
         twice = sorted({value for value in seen if seen.count(value) > 1})
         if twice:
             raise RedisBackupError(

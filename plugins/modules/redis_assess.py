@@ -64,7 +64,7 @@ healthy:
   type: bool
   sample: false
 damage:
-  description: What is wrong. RV(damage[].kind) is V(down), V(empty) or V(shrunk).
+  description: What is wrong. RV(damage[].kind) is V(down), V(empty), V(shrunk) or V(unfinished).
   returned: success
   type: list
   elements: dict
@@ -122,6 +122,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     connection_spec,
     login_of,
     merged,
+    name_of,
     place_of,
     repositories_spec,
     stores_of,
@@ -148,7 +149,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with told(module.fail_json):
+    with told(module.fail_json, name_of(params), "Nothing was changed"):
         place = place_of(params)
         question = Question(
             stores=stores_of(params),

@@ -186,6 +186,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     connection_spec,
     login_of,
     merged,
+    name_of,
     packing_of,
     place_of,
     repositories_spec,
@@ -225,7 +226,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with told(module.fail_json):
+    with told(module.fail_json, name_of(params), "No backup was made; the earlier ones and the server are as they were"):
         request = BackupRequest(
             stores=stores_of(params),
             state=state_of(params),

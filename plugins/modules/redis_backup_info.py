@@ -109,7 +109,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with told(module.fail_json):
+    with told(module.fail_json, params["instance"] or "", "Nothing was changed"):
         shown = show_catalog(
             stores_of(params), params["instance"], at=params["at"], usable_only=params["usable_only"], query=params["query"]
         )

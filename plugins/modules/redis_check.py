@@ -148,6 +148,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     connection_spec,
     login_of,
     merged,
+    name_of,
     place_of,
     told,
 )
@@ -188,7 +189,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with told(module.fail_json):
+    with told(module.fail_json, name_of(params), "Nothing was changed"):
         found, waited = wait_ready(login_of(params), place_of(params), params["wait_timeout"])
         facts = found.require_running()
         checks = run_checks(found.server, facts, expectation_of(params), check_mode=module.check_mode)

@@ -137,6 +137,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     connection_spec,
     login_of,
     merged,
+    name_of,
     place_of,
     told,
 )
@@ -149,7 +150,7 @@ def main() -> None:
         argument_spec=merged(connection_spec(env_fallback), {"required": {"type": "bool", "default": True}}),
         supports_check_mode=True,
     )
-    with told(module.fail_json):
+    with told(module.fail_json, name_of(module.params), "Nothing was changed"):
         found = find_instance(login_of(module.params), place_of(module.params), may_be_down=not module.params["required"])
         module.exit_json(changed=False, actions=[], instance=describe(found))
 

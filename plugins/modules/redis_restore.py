@@ -223,6 +223,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     connection_spec,
     login_of,
     merged,
+    name_of,
     place_of,
     repository_options,
     told,
@@ -257,7 +258,8 @@ def main() -> None:
         required_if=[("state", "staged", ["repository"])],
     )
     params = module.params
-    with told(module.fail_json):
+    untouched = "The live data was not touched" if params["state"] == "staged" else ""
+    with told(module.fail_json, name_of(params), untouched):
         place = place_of(params)
         options = Options(
             identities=tuple(params["identities"]),

@@ -130,6 +130,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     connection_spec,
     login_of,
     merged,
+    name_of,
     place_of,
     told,
 )
@@ -155,7 +156,7 @@ def main() -> None:
         required_if=[("method", "replication", ["dest"])],
     )
     params = module.params
-    with told(module.fail_json):
+    with told(module.fail_json, name_of(params), "No snapshot was made; the server's data is as it was"):
         request = SnapshotRequest(params["method"], params["dest"], params["max_age"], params["wait_timeout"])
         found = find_instance(login_of(params), place_of(params))
         changed, actions, snapshot = take_snapshot(found, request, check_mode=module.check_mode)

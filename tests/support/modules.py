@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,12 @@ def start_module(
     check: bool = False,
     diff: bool = False,
     env: Mapping[str, str] | None = None,
+    privileges: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a module and do not wait: for tests that kill it at some instant.
 
     It leads a process group of its own, so `os.killpg(process.pid, ...)` reaches the programs it started too. The
-    module dies with the test run. `finish` waits for it and reads its result.
+    module dies with the test run. `finish` waits for it and reads its result. `privileges` are options of setpriv.
     """
     arguments = {
         **params,
@@ -68,7 +69,7 @@ def start_module(
         stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         stdin.seek(0)
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", module],
+            ["setpriv", "--pdeathsig=KILL", *privileges, sys.executable, "-m", module],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -105,7 +106,8 @@ def run_module(
     check: bool = False,
     diff: bool = False,
     env: Mapping[str, str] | None = None,
+    privileges: Sequence[str] = (),
     timeout: float = 120.0,
 ) -> dict[str, Any]:
     """Run a module to its end and return its result. Raises ModuleFailed."""
-    return finish(start_module(name, params, check=check, diff=diff, env=env), name, timeout)
+    return finish(start_module(name, params, check=check, diff=diff, env=env, privileges=privileges), name, timeout)

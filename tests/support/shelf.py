@@ -29,7 +29,8 @@ class Shelf:
 
     def of(self, server: RedisProcess, **more: Any) -> dict[str, Any]:
         """The parameters that every module takes."""
-        common = {"instance": self.instance, "state_dir": str(self.state_dir), "executable": str(server.build.executable)}
+        program = str(server.build.executable)
+        common = {"instance": self.instance, "state_dir": str(self.state_dir), "executable": program}
         return {**server.connection, **common, **more}
 
     def to_backup(self, server: RedisProcess, **more: Any) -> dict[str, Any]:

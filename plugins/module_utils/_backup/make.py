@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._errors import RedisBackupError, RepositoryError, SnapshotError
 from .._files import locked
 from .._repository.catalog import read_entry
-from .._repository.identity import agree
+from .._repository.identity import agree, require_name
 from .._repository.layout import (
     MANIFEST,
     SUMS,
@@ -24,7 +24,6 @@ from .._repository.layout import (
     make_label,
     stored_name,
     sums_text,
-    valid_instance,
 )
 from .._repository.manifest import Manifest, StoredFile, seal
 from .._repository.pipeline import quietly_abort, store_chunks
@@ -64,14 +63,12 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
     """
     facts = instance.require_running()
     name = instance.name
-    if not valid_instance(name):
-        raise RepositoryError(
-            f"{name!r} cannot name an instance", untouched="Nothing was changed", hint="Use letters, digits, . _ and -"
-        )
+    require_name(name)
     for store in request.stores:
         store.prepare(dry=check_mode)
+    # Asked before anything is written: the place may be somebody else's.
+    agree(list(request.stores), name, request.state, adopt=request.adopt, dry=True)
     if check_mode:
-        agree(list(request.stores), name, request.state, adopt=request.adopt, dry=True)
         return _planned(name, request)
     busy = RepositoryError(
         f"another task is at work on {instance.title} on this host",
@@ -374,7 +371,7 @@ def _server_document(facts: Facts, header: RdbHeader, origin: SnapshotOrigin) ->
         "modules": parse_modules(facts.info),
         "run_id": facts.info.get("run_id", ""),
         "replid": origin.replid or header.aux.get("repl-id", ""),
-        "repl_offset": origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdigit() else None,
+        "repl_offset": origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdecimal() else None,
         "used_memory_bytes": facts.number("used_memory"),
         "maxmemory_policy": facts.info.get("maxmemory_policy", ""),
     }

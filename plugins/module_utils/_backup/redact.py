@@ -1,11 +1,18 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets taken out of configuration that is stored unencrypted. Pure."""
+"""Secrets taken out of configuration that is stored unencrypted. Pure.
+
+Lines end at a newline and nowhere else: a password may hold what Python takes for a line's end. Where a line cannot be
+read as Redis reads it, all of it goes.
+"""
 
 from __future__ import annotations
 
-from .._config.conf_file import split_args
+import re
+from collections.abc import Sequence
+
+from .._config.conf_file import quote_arg, split_args
 
 _SECRET = {"requirepass", "masterauth", "primaryauth", "tls-key-file-pass", "tls-client-key-file-pass"}
 _SENTINEL_SECRET = {"auth-pass", "sentinel-pass"}
@@ -14,32 +21,47 @@ _NOTE = "# left out of this unencrypted backup: "
 
 def redact_conf(text: str) -> str:
     """redis.conf without passwords; other lines stay as they are."""
-    return "".join(_line(line) for line in text.splitlines(keepends=True))
+    return "".join(_line(line) for line in _lines(text))
 
 
 def redact_acl(text: str) -> str:
     """An ACL file whose users keep their rules and lose their passwords: they cannot log in until given new ones."""
-    return "".join(_user_line(line) for line in text.splitlines(keepends=True))
+    return "".join(_acl_line(line) for line in _lines(text))
+
+
+def _lines(text: str) -> list[str]:
+    return re.split(r"(?<=\n)", text)
 
 
 def _line(line: str) -> str:
+    if line.lstrip().startswith("#"):
+        return line
     try:
         words = split_args(line)
-    except ValueError:
-        words = line.split()
-    if not words or words[0].startswith("#"):
+        readable = True
+    except ValueError:  # Redis refuses such a line; Valkey takes some of them
+        words = line.replace('"', "").replace("'", "").split()
+        readable = False
+    if not words:
         return line
     name = words[0].lower()
     if name in _SECRET:
         return f"{_NOTE}{name}\n"
     if name == "sentinel" and len(words) > 1 and words[1].lower() in _SENTINEL_SECRET:
         return f"{_NOTE}{name} {words[1]}\n"
-    return _user_line(line) if name == "user" else line
+    if name == "user":
+        return _user_line([*map(quote_arg, words)], words) if readable else f"{_NOTE}{name}\n"
+    return line
 
 
-def _user_line(line: str) -> str:
-    words = line.split()
-    if not words or words[0].lower() != "user":
+def _acl_line(line: str) -> str:
+    """A line of an ACL file: words stand between single blanks, quotes mean nothing."""
+    words = [word for word in line.strip(" \t\r\n").split(" ") if word]
+    if not words or words[0].startswith("#"):
         return line
-    kept = [word for word in words if not (word[0] in "><" or (word[0] in "#!" and len(word) == 65))]
-    return " ".join(kept) + "\n"
+    return _user_line(words, words)
+
+
+def _user_line(written: Sequence[str], words: Sequence[str]) -> str:
+    """The rules of a user without passwords and their hashes."""
+    return " ".join(w for w, word in zip(written, words) if word[:1] not in (">", "<", "#", "!")) + "\n"

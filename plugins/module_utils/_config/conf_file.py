@@ -75,6 +75,14 @@ def _quoted(line: str, at: int) -> tuple[str, int]:
     raise ValueError("unbalanced quotes")
 
 
+def quote_arg(word: str) -> str:
+    """A word as `split_args` reads it back: in quotes where it must be. Pure."""
+    if word and word.isprintable() and not any(char in word for char in _BLANKS + "\"'\\"):
+        return word
+    escapes = {"\\": "\\\\", '"': '\\"', **{char: f"\\{letter}" for letter, char in _ESCAPES.items()}}
+    return '"' + "".join(escapes.get(char, char) for char in word) + '"'
+
+
 @dataclass(frozen=True)
 class Directive:
     """One effective line: its lower-case name, its arguments, and where it stands."""

@@ -16,6 +16,7 @@ from .._repository.catalog import Entry, choose, list_backups
 from .._repository.manifest import Manifest
 from .._repository.store import Store
 from .._restore.data_dir import data_entries
+from .._restore.journal import Journal, Workspace
 from .._server.describe import describe
 from .._server.instance import Instance
 from .._server.programs import unit_properties
@@ -42,10 +43,20 @@ class Damage:
 
 
 def find_damage(
-    *, state: str, why: str, keys: int | None, files: list[DataFile], manifest: Manifest | None, shrink_ratio: float
+    *,
+    state: str,
+    why: str,
+    keys: int | None,
+    files: list[DataFile],
+    manifest: Manifest | None,
+    shrink_ratio: float,
+    unfinished: str = "",
 ) -> list[Damage]:
-    """What is wrong with an instance, by what it says and by its newest backup. Pure."""
-    found = []
+    """What is wrong with an instance, by what it says and by its newest backup. Pure.
+
+    `unfinished` tells of a restore that was cut short, in words.
+    """
+    found = [Damage("unfinished", unfinished)] if unfinished else []
     if state == "down":
         size = sum(f.size for f in files)
         left = f"{len(files)} data files with {size} bytes are left" if files else "no data is left"
@@ -77,6 +88,7 @@ def holds_data(*, state: str, keys: int | None, files: list[DataFile]) -> bool:
 def failure_time(
     *,
     given: float | None,
+    own: bool,
     state: str,
     unit_exit: float | None,
     files: list[DataFile],
@@ -84,9 +96,11 @@ def failure_time(
     dir_changed: float | None,
     present: float,
 ) -> tuple[float, str]:
-    """When the instance failed (UTC seconds), and what says so. Pure."""
+    """When the instance failed (UTC seconds), and what says so; `own` is false for another host's instance. Pure."""
     if given is not None:
         return given, "given"
+    if not own:
+        return present, "this assessment; this host cannot know when the other one failed"
     if state == "down" and unit_exit is not None:
         return unit_exit, "the unit's exit"
     if state == "down" and files:
@@ -150,6 +164,15 @@ def _chosen(question: Question) -> tuple[Entry | None, str]:
         return None, str(error)
 
 
+def _cut_short(instance: Instance) -> Journal | None:
+    """The restore that has swapped data and was neither committed nor rolled back."""
+    directory = instance.paths.dir
+    if not directory or not os.path.isdir(directory) or not os.access(directory, os.R_OK | os.X_OK):
+        return None
+    journal = Workspace(directory).current()
+    return journal if journal is not None and journal.state in ("activating", "active", "rolling_back") else None
+
+
 def assess(instance: Instance, question: Question) -> dict[str, Any]:
     """The assessment of one instance: damage, what is left, when it failed, what a recovery brings and loses."""
     facts = instance.facts
@@ -157,6 +180,7 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
     manifest = entry.manifest if entry else None
     files = data_files(instance)
     keys = facts.keys if facts else None
+    cut_short = _cut_short(instance)
     damage = find_damage(
         state=instance.state,
         why=instance.why,
@@ -164,9 +188,17 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         files=files,
         manifest=manifest,
         shrink_ratio=question.shrink_ratio,
+        unfinished=f"the restore {cut_short.id} of {cut_short.label} was begun and is {cut_short.state}, not committed"
+        if cut_short
+        else "",
     )
+    if cut_short is not None and (cut_short.writes_closed or cut_short.state != "active"):
+        holds = False  # what lies there came from the restore, which keeps what was there before
+    else:
+        holds = holds_data(state=instance.state, keys=keys, files=files)
     when, source = failure_time(
         given=question.failed_at,
+        own=question.source_instance == instance.name,
         state=instance.state,
         unit_exit=unit_exit_time(instance.place.service),
         files=files,
@@ -180,7 +212,7 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
     return {
         "healthy": not damage,
         "damage": [{"kind": d.kind, "says": d.says} for d in damage],
-        "holds_data": holds_data(state=instance.state, keys=keys, files=files),
+        "holds_data": holds,
         "data_files": [{"name": f.name, "size": f.size, "modified": to_iso(f.mtime)} for f in files],
         "failed_at": to_iso(when),
         "failed_at_source": source,

@@ -30,7 +30,8 @@ def timed_phases(marks: Sequence[Mapping[str, Any]], ended_at: float, *, failed:
     return phases
 
 
-def _against(value: float | None, target: float | None) -> dict[str, Any]:
+def _against(value: float | None, wanted: Any) -> dict[str, Any]:
+    target = None if wanted is None else float(wanted)
     return {
         "reached_seconds": value,
         "target_seconds": target,
@@ -43,7 +44,8 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
     outcome = run["outcome"]
     failed = outcome == "failed"
     recovered = outcome == "recovered"
-    marks = run["phases"]
+    # ansible-core 2.18 hands numbers on as texts.
+    marks = [{"name": mark["name"], "at": float(mark["at"])} for mark in run["phases"]]
     ended_at = float(run["ended_at"])
     assessment: Mapping[str, Any] = run.get("assessment") or {}
     backup: Mapping[str, Any] = run.get("backup") or {}
@@ -100,8 +102,8 @@ def _lost(report: Mapping[str, Any]) -> str:
     if not report["rpo_seconds"]:
         return f"No write: the backup {backup['label']} is not older than the failure."
     return (
-        f"The writes of {in_words(report['rpo_seconds'])}: from {backup['time']}, when the backup {backup['label']} was "
-        f"taken, to the failure at {report['failed_at']} (as told by {report['failed_at_source']})."
+        f"The writes of {in_words(report['rpo_seconds'])}: from {backup['time']}, when the backup {backup['label']} "
+        f"was taken, to the failure at {report['failed_at']} (as told by {report['failed_at_source']})."
     )
 
 
@@ -115,11 +117,10 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
         return steps
     steps = ["Find the cause of the failure before it comes again.", "Make a new backup now: playbook backup.yml."]
     if report["previous_data"]:
-        steps.append(f"The data that was there before is kept in {report['previous_data']}; remove it when nobody misses it.")
+        kept = f"The data that was there before is kept in {report['previous_data']}"
+        steps.append(f"{kept}; remove it when nobody misses it.")
     for name, what in (("rto", "RTO"), ("rpo", "RPO")):
         if report[name]["met"] is False:
-            steps.append(
-                f"The {what} target of the tier {report['tier']} was missed: {in_words(report[name]['reached_seconds'])} "
-                f"against {in_words(report[name]['target_seconds'])}."
-            )
+            reached, target = (in_words(report[name][f"{word}_seconds"]) for word in ("reached", "target"))
+            steps.append(f"The {what} target of the tier {report['tier']} was missed: {reached} against {target}.")
     return steps

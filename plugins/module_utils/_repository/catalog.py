@@ -12,7 +12,8 @@ from typing import Any
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._times import from_iso, to_iso
-from .layout import MANIFEST, SUMS, backup_path, backups_path, is_label, sums_text
+from .identity import require_name
+from .layout import MANIFEST, SUMS, backup_path, backups_path, is_label, sums_text, valid_instance
 from .manifest import Manifest, open_manifest
 from .store import Store
 
@@ -119,6 +120,7 @@ def _last_verification(store: Store, instance: str, label: str) -> str:
 
 def list_backups(stores: Sequence[Store], instance: str) -> list[Entry]:
     """All backups of `instance`, oldest first, those of one label in several stores merged."""
+    require_name(instance)
     merged: dict[str, Entry] = {}
     for store in stores:
         for label in store.names(backups_path(instance)):
@@ -146,7 +148,7 @@ def list_instances(stores: Iterable[Store]) -> list[str]:
     """The instances that have backups in any store."""
     found: set[str] = set()
     for store in stores:
-        found.update(n for n in store.names("") if not n.startswith(".") and "backup" in store.names(n))
+        found.update(n for n in store.names("") if valid_instance(n) and "backup" in store.names(n))
     return sorted(found)
 
 

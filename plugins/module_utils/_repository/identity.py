@@ -12,13 +12,23 @@ from dataclasses import dataclass
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._files import make_dirs, read_json, write_json
-from .layout import IDENTITY, backups_path
+from .layout import IDENTITY, backups_path, valid_instance
 from .store import Store
 
 _HINT = (
     "If this server really continues that history (a replaced host), run once with adopt: true; "
     "if it is another server, give it another instance name"
 )
+
+
+def require_name(instance: str) -> None:
+    """Raise RepositoryError when `instance` cannot be a folder's name in every kind of repository."""
+    if not valid_instance(instance):
+        raise RepositoryError(
+            f"{instance!r} cannot name an instance",
+            untouched="Nothing was changed",
+            hint="Use letters, digits, . _ and -",
+        )
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class HostState:
         """The instance's UUID on this host; empty when it has none yet."""
         try:
             return str(read_json(self._path(instance))["uuid"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ""
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RepositoryError(

@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from .._errors import NotFoundError, RepositoryError
@@ -169,7 +168,8 @@ class PosixStore:
                 os.unlink(full)
             fsync_dir(os.path.dirname(full))
 
-    def lock(self, instance: str) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def lock(self, instance: str) -> Iterator[None]:
         folder = self._full(instance)
         with self.told(folder):
             make_dirs(folder, PRIVATE_DIR)
@@ -178,4 +178,8 @@ class PosixStore:
             untouched=_UNTOUCHED,
             hint="Wait until it has ended, then run again",
         )
-        return locked(os.path.join(folder, LOCK), busy=busy)
+        path = os.path.join(folder, LOCK)
+        with contextlib.ExitStack() as held:
+            with self.told(path):
+                held.enter_context(locked(path, busy=busy))
+            yield

@@ -17,7 +17,7 @@ from .._files import PRIVATE_DIR, fsync_dir, read_json, remove_tree, write_json
 from .data_dir import WORKSPACE
 
 FORMAT = 1
-OPEN_STATES = ("staging", "staged", "activating", "active", "rolling_back")
+OPEN_STATES = ("staged", "activating", "active", "rolling_back")
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Journal:
     install: list[str] = field(default_factory=list)
     discard: list[str] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
+    owner: list[int] = field(default_factory=list)
     config_file: str = ""
     service: str = ""
     writes_closed: bool = False
@@ -61,7 +62,9 @@ class Journal:
 
 def new_id() -> str:
     """An id that sorts by time."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
+    seconds, micro = divmod(time.time_ns() // 1000, 1_000_000)
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+    return f"{moment}.{micro:06d}Z-{secrets.token_hex(3)}"
 
 
 class Workspace:
@@ -123,7 +126,7 @@ class Workspace:
                 found.append(_read(read_json(path)))
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise RestoreError(
                     f"the restore journal {path} cannot be read: {error}",
                     untouched="Nothing was changed",
@@ -132,8 +135,9 @@ class Workspace:
         return found
 
     def current(self) -> Journal | None:
-        """The restore that is open, if any."""
-        return next((j for j in self.journals() if j.state in OPEN_STATES), None)
+        """The restore that is open, if any. A staging run that died opened none, nor is open what was staged before."""
+        whole = [j for j in self.journals() if j.state != "staging"]
+        return next((j for j in whole if j.state in OPEN_STATES and (j is whole[0] or j.state != "staged")), None)
 
     def find(self, identifier: str) -> Journal | None:
         return next((j for j in self.journals() if j.id == identifier), None)
@@ -141,10 +145,10 @@ class Workspace:
     def forget_unfinished(self) -> list[str]:
         """Remove what staging runs that died have left."""
         gone = [j.id for j in self.journals() if j.state == "staging"]
-        known = {j.id for j in self.journals()}
         if os.path.isdir(self.root):
             for name in os.listdir(self.root):
-                if os.path.isdir(os.path.join(self.root, name)) and name not in known:
+                folder = os.path.join(self.root, name)
+                if os.path.isdir(folder) and not os.path.lexists(os.path.join(folder, "journal.json")):
                     gone.append(name)
         for name in gone:
             remove_tree(os.path.join(self.root, name))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .._config.conf_file import quote_arg
 from .._server.paths import Paths
 
 RDB_SOURCE = "dump.rdb"
@@ -49,14 +50,7 @@ class DataLayout:
     @property
     def copies(self) -> int:
         """How many whole files of the RDB's size are needed."""
-        return 1 + sum(1 for f in self.rdb[1:] if f.copy)
-
-
-def quote(name: str) -> str:
-    """A file name as an AOF manifest holds it: quoted when it has blanks or quotes (sdsneedsrepr)."""
-    if any(char in name for char in " \"'\\\n\r\t\a\b") or not name.isprintable():
-        return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-    return name
+        return 1 + sum(1 for f in self.rdb[1:] if f.copy or self.rdb[0].copy)
 
 
 def aof_at_next_start(
@@ -85,7 +79,7 @@ def data_layout(paths: Paths, version: tuple[int, ...], *, aof: bool, rdb: bool)
         links.append(LinkFile(f"{paths.appenddirname}/{base}"))
         texts.append(
             TextFile(
-                f"{paths.appenddirname}/{paths.appendfilename}.manifest", f"file {quote(base)} seq 1 type b\n"
+                f"{paths.appenddirname}/{paths.appendfilename}.manifest", f"file {quote_arg(base)} seq 1 type b\n"
             )
         )
     elif aof:

@@ -79,11 +79,12 @@ def find_ownership(instance: Instance) -> Ownership:
     """
     directory = instance.paths.dir
     there = os.stat(directory)
-    present = data_entries(os.listdir(directory), instance.paths.data_names())
-    files = [name for name in present if os.path.isfile(os.path.join(directory, name))]
-    folders = [name for name in present if os.path.isdir(os.path.join(directory, name))]
-    samples = [os.stat(os.path.join(directory, name)) for name in files + folders] + [there]
+    present = [os.path.join(directory, n) for n in data_entries(os.listdir(directory), instance.paths.data_names())]
+    folders = [path for path in present if os.path.isdir(path)]
+    files = [path for path in present if os.path.isfile(path)]
+    files += [path for folder in folders for path in _files_in(folder)]
     # What root copied in by hand is no sample, where anything else belongs to somebody.
+    samples = [os.stat(path) for path in files + folders] + [there]
     sample = next((found for found in samples if found.st_uid), there)
     wanted = None
     if instance.facts is not None and not instance.server.login.unix_socket:
@@ -95,14 +96,31 @@ def find_ownership(instance: Instance) -> Ownership:
             untouched="Nothing was changed",
             hint="Run with become, or become_user as the server's user",
         )
-    file_mode = os.stat(os.path.join(directory, files[0])).st_mode & 0o7777 if files else _FILE_MODE
-    dir_mode = os.stat(os.path.join(directory, folders[0])).st_mode & 0o7777 if folders else _DIR_MODE
+    file_mode = os.stat(files[0]).st_mode & 0o7777 if files else _FILE_MODE
+    dir_mode = os.stat(folders[0]).st_mode & 0o7777 if folders else _DIR_MODE
     return Ownership(
         *wanted,
         file_mode=file_mode | 0o600,
         dir_mode=dir_mode | 0o700,
-        context=_context(os.path.join(directory, present[0])) if present else b"",
+        context=_context(present[0]) if present else b"",
     )
+
+
+def _files_in(folder: str) -> list[str]:
+    return sorted(entry.path for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+
+
+def give_directory(directory: str, uid: int, gid: int) -> bool:
+    """Give the data directory itself to the server's user where only another may write there; whether that was so.
+
+    In a directory of root (a new disk, a mount by hand) a server loads its data, cannot save, and refuses writes.
+    """
+    found = os.stat(directory)
+    if os.geteuid() != 0 or uid == 0 or found.st_uid == uid or found.st_mode & 0o022:
+        return False
+    os.chown(directory, uid, gid)
+    os.chmod(directory, (found.st_mode & 0o7777) | 0o700)
+    return True
 
 
 def _is_local(instance: Instance) -> bool:

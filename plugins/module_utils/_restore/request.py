@@ -23,7 +23,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class Options:
-    """How. `force` restores again what was restored last; `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the wait for processes to end."""
+    """How. `force` restores again what was restored last.
+
+    `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the wait for processes to end."""
 
     identities: tuple[str, ...] = ()
     server_files: str = "missing"

@@ -16,11 +16,16 @@ from .._server.connection import ReplyError
 from .._server.instance import Instance
 from .data_dir import data_entries
 from .fence import fence_is_up, lower_fence, raise_fence
+from .guards import require_data_dir, restore_running
 from .journal import Journal, Placed, Workspace
+from .layout import aof_at_next_start
 from .occupied import require_stopped
+from .ownership import give_directory
 from .request import Options, Outcome, Selection
 from .results import data_listing, result_of
-from .stage import require_data_dir, restore_running
+
+
+_SWAPPED = ("activating", "active", "rolling_back")
 
 
 def _move(source: str, target: str) -> bool:
@@ -50,46 +55,86 @@ def activate(instance: Instance, selection: Selection | None, options: Options) 
     directory = require_data_dir(instance)
     workspace = Workspace(directory)
     journal = workspace.current()
-    if options.check_mode and (journal is None or journal.state in ("staging", "staged", "activating")):
+    if options.check_mode and (journal is None or journal.state in ("staged", "activating")):
         return Outcome(True, [f"would swap the staged data into {directory}, and keep the current data aside"])
-    if journal is None or journal.state == "staging":
+    journal = _to_activate(instance, workspace, selection, options)
+    if journal.state == "active":
+        return Outcome(*_settle(workspace, journal, dry=options.check_mode), result_of(workspace, journal))
+    require_stopped(instance.server.login, directory, instance.title, options.wait)
+    with locked(workspace.lock_path, busy=restore_running(instance)):
+        journal = _to_activate(instance, workspace, selection, options)  # another run may have come first
+        if journal.state == "active":
+            return Outcome(*_settle(workspace, journal), result_of(workspace, journal))
+        diff = data_listing(journal, workspace)
+        raise_fence(workspace, journal.service)
+        if journal.state == "staged":
+            try:
+                require_stopped(instance.server.login, directory, instance.title, 0)
+            except RestoreError:  # it was started again before the fence stood
+                lower_fence(workspace, journal.service)
+                raise
+            journal.aside = data_entries(os.listdir(directory), journal.data_names)
+            journal.writes_closed = options.close_writes
+            journal.config_file = instance.paths.config_file or journal.config_file
+            workspace.save(journal, "activating")
+        actions = _swap_in(workspace, journal, directory)
+        if journal.owner and give_directory(directory, journal.owner[0], journal.owner[1]):
+            actions.append(f"gave {directory} to the server's user, who could not write there")
+        for place in journal.placed:
+            actions += _put_in_place(workspace, journal, place)
+        if journal.writes_closed and _edit(journal.config_file, close=True):
+            actions.append(f"closed writes in {journal.config_file}")
+        older = workspace.find(journal.over) if journal.over else None
+        if older is not None and older.state == "active":
+            workspace.save(older, "superseded")
+        workspace.save(journal, "active")
+        lower_fence(workspace, journal.service)
+    return Outcome(True, actions, result_of(workspace, journal), diff)
+
+
+def _to_activate(
+    instance: Instance, workspace: Workspace, selection: Selection | None, options: Options
+) -> Journal:
+    """The open restore, if it is one that may be activated, or is active. Raises RestoreError."""
+    journal = workspace.current()
+    newest = next(iter(workspace.journals()), None)
+    if journal is None or (newest is not None and newest.state == "staging"):
         raise RestoreError(
             f"nothing is staged for {instance.title}", untouched="Nothing was changed", hint="Run state: staged first"
         )
     _require_same(instance, journal, selection)
-    if journal.state == "active":
-        return Outcome(*_settle(workspace, journal), result_of(workspace, journal))
     if journal.state == "rolling_back":
         raise RestoreError(
             f"the restore {journal.id} of {instance.title} is being rolled back",
             untouched="Nothing was changed",
             hint="Finish that with state: rolled_back",
         )
-    if options.close_writes and not instance.paths.config_file:
+    if journal.state == "staged":
+        _require_layout(instance, journal)
+        path = instance.paths.config_file or journal.config_file
+        if options.close_writes and not (os.path.exists(path) or path in [p.path for p in journal.placed]):
+            raise RestoreError(
+                f"{instance.title} has no redis.conf {path}, so that writes cannot be closed before its first start",
+                untouched="Nothing was changed",
+                hint="Give config_file, or run with close_writes: false",
+            )
+    return journal
+
+
+def _require_layout(instance: Instance, journal: Journal) -> None:
+    """The server will read what redis.conf says now: was that staged? Raises RestoreError when it was not."""
+    paths = instance.paths
+    if instance.facts is not None or not os.path.exists(paths.config_file):
+        return
+    aof, rdb = aof_at_next_start({}, instance.next_start, config_known=True)
+    staged = set(journal.install)
+    if (aof and not staged & {paths.appenddirname, paths.appendfilename}) or (rdb and paths.dbfilename not in staged):
         raise RestoreError(
-            f"{instance.title} runs without a redis.conf, so that writes cannot be closed before its first start",
+            f"{paths.config_file} was changed after {journal.label} was staged: {instance.title} would not load "
+            f"{', '.join(journal.install)} at its next start",
             untouched="Nothing was changed",
-            hint="Give config_file, or run with close_writes: false",
+            hint="Run state: staged again",
         )
-    require_stopped(instance.server.login, directory, instance.title, options.wait)
-    with locked(workspace.lock_path, busy=restore_running(instance)):
-        diff = data_listing(journal, workspace)
-        raise_fence(workspace, journal.service)
-        if journal.state == "staged":
-            journal.aside = data_entries(os.listdir(directory), journal.data_names)
-            journal.writes_closed = options.close_writes
-            workspace.save(journal, "activating")
-        actions = _swap_in(workspace, journal, directory)
-        for place in journal.placed:
-            actions += _put_in_place(workspace, journal, place)
-        if journal.writes_closed and _edit(instance.paths.config_file, close=True):
-            actions.append(f"closed writes in {instance.paths.config_file}")
-        workspace.save(journal, "active")
-        older = workspace.find(journal.over) if journal.over else None
-        if older is not None and older.state == "active":
-            workspace.save(older, "superseded")
-        lower_fence(workspace, journal.service)
-    return Outcome(True, actions, result_of(workspace, journal), diff)
 
 
 def _settle(workspace: Workspace, journal: Journal, *, dry: bool = False) -> tuple[bool, list[str]]:
@@ -181,22 +226,28 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
     directory = require_data_dir(instance)
     workspace = Workspace(directory)
     journal = workspace.current()
-    if journal is None:
-        last = next(iter(workspace.journals()), None)
-        if last is None:
-            return Outcome(False)
-        return Outcome(*_settle(workspace, last, dry=options.check_mode), result_of(workspace, last))
+    if not workspace.journals():
+        return Outcome(False)
     if options.check_mode:
-        return Outcome(True, [f"would roll the restore {journal.id} of {journal.label} back"])
-    swapped = journal.state in ("activating", "active", "rolling_back")
-    if swapped:
+        if journal is not None:
+            return Outcome(True, [f"would roll the restore {journal.id} of {journal.label} back"])
+        return Outcome(False, [], result_of(workspace, workspace.journals()[0]))
+    if journal is not None and journal.state in _SWAPPED:
         require_stopped(instance.server.login, directory, instance.title, options.wait)
     with locked(workspace.lock_path, busy=restore_running(instance)):
-        if not swapped:
+        remains = [f"removed the remains of {name}" for name in workspace.forget_unfinished()]
+        found, journal = journal, workspace.current()
+        if journal is None:
+            last = next(iter(workspace.journals()), None)
+            settled, actions = _settle(workspace, last) if last else (False, [])
+            return Outcome(settled or bool(remains), remains + actions, result_of(workspace, last) if last else None)
+        if found is None or (found.id, found.state) != (journal.id, journal.state):
+            raise restore_running(instance)
+        if journal.state not in _SWAPPED:
             remove_tree(workspace.staged(journal))
             workspace.save(journal, "rolled_back")
             lower_fence(workspace, journal.service)
-            return Outcome(True, [f"removed the staged {journal.label}"], result_of(workspace, journal))
+            return Outcome(True, [*remains, f"removed the staged {journal.label}"], result_of(workspace, journal))
         raise_fence(workspace, journal.service)
         previous, discarded = workspace.previous(journal), workspace.discarded(journal)
         if journal.state != "rolling_back":
@@ -207,7 +258,7 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
             ]
             workspace.save(journal, "rolling_back")
         _make_folder(discarded)
-        actions = []
+        actions = remains
         for name in journal.discard:
             gone = os.path.join(discarded, name)
             if not os.path.lexists(gone) and _move(os.path.join(directory, name), gone):
@@ -223,6 +274,7 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
         older = workspace.find(journal.over) if journal.over else None
         if older is not None and older.state == "superseded":
             workspace.save(older, "active")
+        remove_tree(workspace.staged(journal))
         workspace.save(journal, "rolled_back")
         lower_fence(workspace, journal.service)
     return Outcome(True, actions, result_of(workspace, journal))
@@ -253,6 +305,9 @@ def commit(instance: Instance, options: Options) -> Outcome:
             hint="Activate it and look at the data before it is committed",
         )
     with locked(workspace.lock_path, busy=restore_running(instance)):
+        now = workspace.find(journal.id)
+        if now is None or now.state != journal.state:  # another run came first
+            raise restore_running(instance)
         actions = _open_writes(instance, journal)
         workspace.save(journal, "committed")
         remove_tree(workspace.staged(journal))

@@ -192,13 +192,14 @@ class Server:
         replies: list[Any] = []
         try:
             connection.send_packed_command(connection.pack_commands([self._mapped(c) for c in commands]))
-            for command in commands:
+            for number, command in enumerate(commands):
                 try:
                     replies.append(connection.read_response())
-                except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-                    if not isinstance(error, redis.exceptions.BusyLoadingError):
-                        raise
-                    replies.append(self._refused(command, error))
+                except (redis.exceptions.BusyLoadingError, redis.exceptions.AuthenticationError) as error:
+                    # Replies, though redis-py takes them for broken connections, and hangs up.
+                    replies += [self._refused(left, error) for left in commands[number:]]
+                    self.close()
+                    break
                 except redis.exceptions.ResponseError as error:
                     replies.append(self._refused(command, error))
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
@@ -266,7 +267,8 @@ def _with_code(error: Exception) -> str:
 def parse_info(reply: bytes) -> dict[str, str]:
     """INFO's lines as a dict of strings."""
     found: dict[str, str] = {}
-    for line in reply.decode("utf-8", "replace").splitlines():
+    for line in reply.decode("utf-8", "replace").split("\n"):
+        line = line.rstrip("\r")
         if line.startswith("#") or ":" not in line:
             continue
         name, value = line.split(":", 1)

@@ -10,7 +10,7 @@ import re
 
 _TAIL_BYTES = 32 * 1024
 _TELLING = re.compile(
-    r"fork|No space|Write error|Background saving error|Failed opening|Permission denied|Fatal|MISCONF|"
+    r"No space|Write error|Background saving error|Failed opening|Permission denied|Fatal|MISCONF|"
     r"Short read|Can't|can't|error|Wrong|abort",
     re.IGNORECASE,
 )

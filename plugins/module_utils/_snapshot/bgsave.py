@@ -88,6 +88,8 @@ def save_to_disk(server: Server, place: DumpPlace, *, wait_timeout: float, foreg
         before, reply, after = _ask(server, foreground)
         if not isinstance(reply, ReplyError):
             break
+        if reply.hint:
+            raise reply  # forbidden or renamed: nothing is wrong with the server
         if "already in progress" not in reply.message:
             raise failed(reply.message)
     seen = after

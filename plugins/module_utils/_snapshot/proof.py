@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from .._server.facts import Facts
 
 
+# An RDB is dated by time(), which stands still between two ticks of the kernel: so much may it lag behind INFO's clock.
+_TICK = 0.1
+
+
 @dataclass(frozen=True)
 class CheckReport:
     """What redis-check-rdb said. `end_offset` is how many bytes it read as RDB; -1 where it did not say."""
@@ -93,7 +97,7 @@ def why_unproven(
         return f"redis-check-rdb refuses it: {report.words}"
     if report.end_offset >= 0 and report.end_offset != size:
         return f"it is {size} bytes long, but the RDB in it ends at byte {report.end_offset}"
-    if ctime and ctime < int(asked_at):
+    if ctime and ctime < int(asked_at - _TICK):
         return f"it was made at {ctime}, before it was asked for at {int(asked_at)} (UTC seconds)"
     if window is not None and not window.allows(report.keys):
         return (

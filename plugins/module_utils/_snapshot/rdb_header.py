@@ -29,7 +29,7 @@ class RdbHeader:
     @property
     def ctime(self) -> int:
         text = self.aux.get("ctime", "")
-        return int(text) if text.isdigit() else 0
+        return int(text) if text.isdecimal() else 0
 
     @property
     def writer(self) -> tuple[str, str]:

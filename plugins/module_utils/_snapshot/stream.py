@@ -131,21 +131,26 @@ class StreamSource:
                 self._rest = rest
                 if line.strip(b"\r"):
                     return line.rstrip(b"\r")
-                if time.monotonic() > self._deadline:
-                    raise SnapshotError(
-                        f"the server at {self._login.where} did not begin its snapshot within "
-                        f"{self._wait_timeout:g} s; another save or rewrite may be running"
-                    )
+                if time.monotonic() >= self._deadline:
+                    raise self._late()
                 continue
             try:
                 data = self._socket().recv(16384)
             except (TimeoutError, socket.timeout):
+                if time.monotonic() >= self._deadline:
+                    raise self._late() from None
                 raise self._lost("it was silent for too long") from None
             except OSError as error:
                 raise self._lost(str(error)) from None
             if not data:
                 raise self._lost("it closed the connection")
             self._rest += data
+
+    def _late(self) -> SnapshotError:
+        return SnapshotError(
+            f"the server at {self._login.where} did not begin its snapshot within {self._wait_timeout:g} s",
+            hint="Another save or AOF rewrite may be running: look at its log, then run again, or raise wait_timeout",
+        )
 
     def _lost(self, why: str) -> ServerError:
         """The error for a transfer that broke, with the server's own state where it still tells."""

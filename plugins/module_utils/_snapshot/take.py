@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import SnapshotError
+from .._errors import DamagedError, SnapshotError
 from .._files import PRIVATE_FILE, fsync_dir
 from .._server.instance import Instance
 from .._times import now, to_iso
@@ -83,6 +83,8 @@ def _young_enough(instance: Instance, request: SnapshotRequest) -> dict[str, Any
             return None
         report = check_file(instance.program(), fd)
         size = os.fstat(fd).st_size
+    except DamagedError:
+        return None
     finally:
         os.close(fd)
     if not report.ok:
@@ -104,7 +106,7 @@ def _result(path: str, size: int, report: CheckReport, header: RdbHeader, origin
         "keys": report.keys,
         "expires": report.expires,
         "replid": origin.replid or header.aux.get("repl-id", ""),
-        "repl_offset": origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdigit() else -1,
+        "repl_offset": origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdecimal() else -1,
     }
 
 

@@ -1,0 +1,121 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold before a restore touches anything: the right directory, a server that can load it, room, a key."""
+
+from __future__ import annotations
+
+import os
+
+from .._errors import IncompatibleError, ProgramError, RestoreError
+from .._files import free_bytes, make_dirs
+from .._repository.manifest import Manifest, StoredFile
+from .._server.instance import Instance
+from .._server.versions import why_not_loadable
+from .data_dir import why_no_data_dir
+from .layout import DataLayout
+from .ownership import unit_user
+from .request import Options
+
+_MARGIN = 16 * 1024 * 1024
+_UNTOUCHED = "The live data was not touched"
+
+
+def restore_running(instance: Instance) -> RestoreError:
+    """The refusal while another task holds the workspace."""
+    return RestoreError(
+        f"another restore of {instance.title} is running on this host",
+        untouched="Nothing was changed",
+        hint="Wait until it has ended, then run again",
+    )
+
+
+def require_data_dir(instance: Instance, *, create: bool = False) -> str:
+    """The instance's data directory, made when only its last part is missing. Raises RestoreError when it is none."""
+    directory = instance.paths.dir
+    if not directory or not os.path.isabs(directory):
+        raise RestoreError(
+            f"the data directory of {instance.title} is not known: {instance.why or 'the server does not tell it'}",
+            untouched="Nothing was changed",
+            hint="Give data_dir, or config_file, or service",
+        )
+    if not os.path.isdir(directory):
+        parent = os.path.dirname(directory)
+        if os.path.lexists(directory) or not os.path.isdir(parent):
+            raise RestoreError(
+                f"the data directory {directory} of {instance.title} is no directory, or its parent is missing",
+                untouched="Nothing was changed",
+                hint="Mount or create it, owned by the server's user",
+            )
+        if create:
+            _make_data_dir(instance, directory)
+        return directory
+    why = why_no_data_dir(os.listdir(directory), instance.paths)
+    if why:
+        raise RestoreError(
+            f"{directory} is no Redis data directory: {why}",
+            untouched="Nothing was changed",
+            hint="Correct data_dir, or move the foreign files away",
+        )
+    for name in instance.paths.data_names():
+        if os.path.ismount(os.path.join(directory, name)):
+            raise RestoreError(
+                f"{os.path.join(directory, name)} is a mount point of its own and cannot be swapped by a rename",
+                untouched="Nothing was changed",
+                hint="Mount the data directory as a whole",
+            )
+    return directory
+
+
+def _make_data_dir(instance: Instance, directory: str) -> None:
+    wanted = unit_user(instance.place.service)
+    parent = os.stat(os.path.dirname(directory))
+    uid, gid = wanted or (parent.st_uid, parent.st_gid)
+    make_dirs(directory, 0o750)
+    if os.geteuid() == 0:
+        os.chown(directory, uid, gid)
+
+
+def require_loadable(instance: Instance, manifest: Manifest) -> None:
+    """Raise IncompatibleError when the target would refuse the backup: asked before a byte moves."""
+    flavour, version = instance.version()
+    why = why_not_loadable(manifest.rdb_format, flavour, version)
+    if why:
+        raise IncompatibleError(
+            f"{instance.title} cannot load {manifest.label} of {manifest.instance}: {why}",
+            untouched=_UNTOUCHED,
+            hint="Restore into a server of the version that made it, or newer of the same flavour",
+        )
+    modules = [m["name"] for m in manifest.document["server"].get("modules", [])]
+    loaded = instance.facts.info.get("module", "") if instance.facts else None
+    lacking = [name for name in modules if loaded is not None and f"name={name}," not in loaded]
+    if lacking:
+        raise IncompatibleError(
+            f"{manifest.label} was made with the modules {', '.join(lacking)}, which {instance.title} has not loaded",
+            untouched=_UNTOUCHED,
+            hint="Load them (loadmodule in redis.conf), then run again",
+        )
+
+
+def check_identities(manifest: Manifest, options: Options) -> None:
+    """Raise ProgramError when an encrypted backup has no readable identity to open it."""
+    if not manifest.encrypted:
+        return
+    hint = "Give identities: paths of age identity files on this host, readable for this user only"
+    if not options.identities:
+        raise ProgramError(f"{manifest.label} is encrypted and no identity is given", untouched=_UNTOUCHED, hint=hint)
+    for path in options.identities:
+        if not os.access(path, os.R_OK):
+            raise ProgramError(f"the age identity {path} for {manifest.label} is missing or not readable", untouched=_UNTOUCHED, hint=hint)
+
+
+def require_space(directory: str, rdb: StoredFile, layout: DataLayout) -> None:
+    place = directory if os.path.isdir(directory) else os.path.dirname(directory)
+    needed = rdb.size * layout.copies + _MARGIN
+    free = free_bytes(place)
+    if free < needed:
+        raise RestoreError(
+            f"{place} has {free} bytes left, staging needs {needed} (the current data is kept beside the restored)",
+            untouched="Nothing was changed",
+            hint="Free or add room there; closed restores below .redis_backup keep previous data that may go",
+        )
