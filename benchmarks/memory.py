@@ -21,9 +21,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.machine import make_age_key  # noqa: E402
-from support.modules import finish, start_module  # noqa: E402
-from support.servers import RedisProcess, build_named  # noqa: E402
+from support.machine import make_age_key
+from support.modules import finish, start_module
+from support.servers import RedisProcess, build_named
 
 _VALUE = 900
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("REDIS_BACKUP_CACHE", ROOT / ".cache"))
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.dataset import load_multiframe  # noqa: E402
+from support.dataset import load_multiframe
 
 MINIMAL_CONF = """\
 port {port}
@@ -57,7 +57,7 @@ def say(text: str) -> None:
 def free_ports(count: int) -> list[int]:
     """Ports of loopback that nobody listens on."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        sockets = [stack.enter_context(socket.socket()) for _number in range(count)]
         for sock in sockets:
             sock.bind(("127.0.0.1", 0))
         return [sock.getsockname()[1] for sock in sockets]
@@ -253,10 +253,10 @@ def stop_leftovers(home: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./dev demo", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="./dev demo", description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     parser.add_argument("--dir", type=Path, default=CACHE / "demo", help="where the demo happens (made anew)")
     home: Path = parser.parse_args().dir.resolve()
-    program = os.environ.get("REDIS_BACKUP_DEMO_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
+    program = os.environ.get("REDIS_BACKUP_DEMO_SERVER") or shutil.which("redis-server")
     if not program:
         raise SystemExit("no redis-server here: run this as ./dev demo")
     if home.exists():

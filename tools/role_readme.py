@@ -35,7 +35,7 @@ class ReadmeError(Exception):
 def plain(text: str) -> str:
     """Ansible's semantic markup as Markdown."""
     text = re.sub(r"\b(?:C|V|E|RV)\(([^)]*)\)", r"`\1`", text)
-    text = re.sub(r"\bO\((?:[\w.]+#\w+:)?([^)]*)\)", r"`\1`", text)
+    text = re.sub(r"\bO\((?:[\w.]+#(?:role:\w+|\w+):)?([^)]*)\)", r"`\1`", text)
     text = re.sub(r"\b[MP]\(([\w.]+)(?:#\w+)?\)", r"`\1`", text)
     return re.sub(r"\b[BI]\(([^)]*)\)", r"*\1*", text)
 

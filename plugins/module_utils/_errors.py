@@ -66,5 +66,9 @@ class RestoreError(RedisBackupError):
     """A restore step is refused or failed."""
 
 
+class RecoveryError(RedisBackupError):
+    """A recovery is asked for what cannot be."""
+
+
 class ConfigError(RedisBackupError):
     """redis.conf cannot be read or understood."""

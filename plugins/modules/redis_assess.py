@@ -64,7 +64,7 @@ healthy:
   type: bool
   sample: false
 damage:
-  description: What is wrong. RV(damage[].kind) is V(down), V(empty), V(shrunk) or V(unfinished).
+  description: What is wrong. C(kind) is V(down), V(empty), V(shrunk) or V(unfinished).
   returned: success
   type: list
   elements: dict

@@ -23,7 +23,7 @@ attributes:
   check_mode:
     support: full
   diff_mode:
-    support: none
+    support: full
   idempotent:
     support: partial
     details:
@@ -238,7 +238,7 @@ def main() -> None:
             wait_timeout=params["wait_timeout"],
         )
         made = make_backup(find_instance(login_of(params), place_of(params)), request, check_mode=module.check_mode)
-        module.exit_json(changed=made.changed, actions=made.actions, backup=made.backup)
+        module.exit_json(changed=made.changed, actions=made.actions, backup=made.backup, diff=made.diff)
 
 
 if __name__ == "__main__":

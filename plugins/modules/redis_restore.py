@@ -135,7 +135,7 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: ["moved dump.rdb aside into /var/lib/redis/.redis_backup/20261122T235141Z-1f2e3d/previous"]
+  sample: ["moved dump.rdb aside into /var/lib/redis/.redis_backup/20261122T235141.125000Z-1f2e3d/previous"]
 restore:
   description: The restore. V(null) in check mode when nothing is staged yet.
   returned: success
@@ -144,7 +144,7 @@ restore:
     id:
       description: Its id, the name of its folder.
       type: str
-      sample: 20261122T235141Z-1f2e3d
+      sample: 20261122T235141.125000Z-1f2e3d
     label:
       description: Label of the backup.
       type: str
@@ -172,11 +172,11 @@ restore:
     staged_dir:
       description: Where the data is laid ready; empty when it is gone.
       type: str
-      sample: /var/lib/redis/.redis_backup/20261122T235141Z-1f2e3d/staged
+      sample: /var/lib/redis/.redis_backup/20261122T235141.125000Z-1f2e3d/staged
     previous_dir:
       description: Where the data is kept that was there before; empty when there is none yet.
       type: str
-      sample: /var/lib/redis/.redis_backup/20261122T235141Z-1f2e3d/previous
+      sample: /var/lib/redis/.redis_backup/20261122T235141.125000Z-1f2e3d/previous
     snapshot_time:
       description: The moment whose data the backup holds, in UTC.
       type: str
@@ -226,6 +226,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     name_of,
     place_of,
     repository_options,
+    state_of,
     told,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.request import Options
@@ -268,12 +269,11 @@ def main() -> None:
             wait=params["wait_timeout"],
             force=params["force"],
             check_mode=module.check_mode,
+            state=state_of(params),
         )
         found = find_instance(login_of(params), place, may_be_down=True)
         done = restore_step(params["state"], found, selection_of(params, place.name), options)
-        module.exit_json(
-            changed=done.changed, actions=done.actions, restore=done.restore, **({"diff": done.diff} if done.diff else {})
-        )
+        module.exit_json(changed=done.changed, actions=done.actions, restore=done.restore, diff=done.diff)
 
 
 if __name__ == "__main__":

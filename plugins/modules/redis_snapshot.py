@@ -20,7 +20,7 @@ attributes:
   check_mode:
     support: full
   diff_mode:
-    support: none
+    support: full
   idempotent:
     support: partial
     details:
@@ -137,6 +137,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._snapshot.take import (
     SnapshotRequest,
+    snapshot_line,
     take_snapshot,
 )
 
@@ -159,8 +160,11 @@ def main() -> None:
     with told(module.fail_json, name_of(params), "No snapshot was made; the server's data is as it was"):
         request = SnapshotRequest(params["method"], params["dest"], params["max_age"], params["wait_timeout"])
         found = find_instance(login_of(params), place_of(params))
+        before = snapshot_line(found, request)
         changed, actions, snapshot = take_snapshot(found, request, check_mode=module.check_mode)
-        module.exit_json(changed=changed, actions=actions, snapshot=snapshot)
+        after = "a new snapshot\n" if module.check_mode and changed else snapshot_line(found, request)
+        diff = {"before": before, "after": after}
+        module.exit_json(changed=changed, actions=actions, snapshot=snapshot, diff=diff)
 
 
 if __name__ == "__main__":

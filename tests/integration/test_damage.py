@@ -168,12 +168,12 @@ def positions(size: int, step: int, more: int) -> list[int]:
 
 
 def flips(path: Path, step: int, more: int) -> Iterator[tuple[int, bytes]]:
-    """The file with one byte changed, for many positions: one bit of it, or all."""
+    """The file with one byte changed, for many positions: one bit of it, or several."""
     chance = random.Random(SEED)
     original = path.read_bytes()
     for at in positions(len(original), step, more):
         flipped = bytearray(original)
-        flipped[at] ^= chance.choice((1, 2, 4, 8, 16, 32, 64, 128, 255))
+        flipped[at] ^= chance.choice((1, 2, 4, 8, 16, 32, 64, 128, 255, chance.randrange(1, 256)))
         yield at, bytes(flipped)
 
 
@@ -182,6 +182,15 @@ def test_one_byte_flipped_in_a_small_file(scene: Scene, kind: str, request: pyte
     """Every few bytes of manifest and sums; all of them with --long."""
     path = scene.path(kind)
     for _at, content in flips(path, 1 if request.config.getoption("--long") else 13, 20):
+        with changed(path, content):
+            scene.refuses(str(path), "damaged", "use another backup")
+
+
+def test_white_space_is_part_of_a_manifest(scene: Scene) -> None:
+    """Bytes that change nothing in what it says."""
+    path = scene.path("manifest.json")
+    whole = path.read_bytes()
+    for content in (whole.replace(b" ", b"\t", 1), whole.replace(b"\n", b"\r", 1), whole.rstrip(b"\n")):
         with changed(path, content):
             scene.refuses(str(path), "damaged", "use another backup")
 

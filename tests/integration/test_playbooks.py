@@ -70,7 +70,8 @@ class Site:
     def play(self, playbook: str, extra: Mapping[str, Any] | None = None, **options: Any) -> PlayResult:
         instance = self.instance(**options.pop("instance", {}))
         inventory = {"redis": {"hosts": {self.name: {"redis_instances": [instance]}}, "vars": self.variables()}}
-        return run_playbook(playbook_path(playbook), inventory, extra, **options)
+        found = playbook if "." in playbook else playbook_path(playbook)
+        return run_playbook(found, inventory, extra, **options)
 
     def report(self) -> dict[str, Any]:
         """The newest recovery report."""
@@ -133,6 +134,18 @@ def test_a_lost_server_comes_back_equal(
 
     again = site.play("disaster_recovery").ok()
     assert again.changed == 0
+
+
+def test_a_host_that_lost_its_memory_too_goes_on_with_its_history(site: Site) -> None:
+    """The state directory went with the disk: after the recovery, the next backup is no stranger's."""
+    site.play("globalscope.redis_backup.backup").ok()
+    site.lose_the_disk()
+    shutil.rmtree(site.directory / "state-multiframe")
+    stranger = site.play("backup", {"redis_backup_max_age": 0})
+    assert stranger.rc != 0
+    site.play("globalscope.redis_backup.disaster_recovery").ok()
+    site.play("globalscope.redis_backup.backup").ok()
+    assert len(list((site.repository / "multiframe/backup").iterdir())) == 2
 
 
 def test_a_second_backup_within_max_age_changes_nothing(site: Site) -> None:

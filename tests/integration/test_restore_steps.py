@@ -273,9 +273,28 @@ def test_staging_that_died_over_an_active_restore_hides_it_not(target: RedisProc
     assert not journal.exists()
 
 
-def connections(server: RedisProcess) -> int:
+def test_staging_that_died_before_it_removed_what_it_replaced(target: RedisProcess, series: Series) -> None:
+    first, second, _third = series.backups
+    restore = Restore(target, first)
+    older = target.data_dir / WORKSPACE / restore.step("staged")["restore"]["id"]
+    shutil.copytree(older, target.directory / "older")
+    restore.step("staged", label=second.label)
+    shutil.copytree(target.directory / "older", older)
+    target.stop()
+    assert restore.step("active", label=second.label)["restore"]["label"] == second.label
+    assert restore.step("committed")["changed"] is True
+    assert restore.step("committed")["changed"] is False
+    assert restore.step("rolled_back")["changed"] is False
+    target.start()
+    assert_holds(target, second.values)
+    restore.step("staged")
+    assert not older.exists()
+
+
+def visitors(server: RedisProcess) -> int:
+    """How many modules have looked at the server; they keep their connection while they wait for its end."""
     with server.client() as client:
-        return int(client.info("stats")["total_connections_received"])
+        return sum(found["cmd"].startswith("config") for found in client.client_list())
 
 
 def test_two_restores_at_once(target: RedisProcess, backup: Backup) -> None:
@@ -284,11 +303,9 @@ def test_two_restores_at_once(target: RedisProcess, backup: Backup) -> None:
     restore.step("staged")
     target.client().execute_command("SAVE")
     processes = []
-    for _ in range(4):
-        seen = target.client().info("stats")["total_connections_received"]
+    for number in range(4):
         processes.append(start_module("redis_restore", restore.request("active")))
-        # One connection is to ask, the others are looks whether anybody still answers; asking here makes one as well.
-        wait_for(lambda seen=seen: connections(target) > seen + 12, "it to wait", interval=0.2)  # type: ignore[misc]
+        wait_for(lambda number=number: visitors(target) > number, "it to wait")  # type: ignore[misc]
     target.stop()
     before = data_tree(target)
     results = []
@@ -388,7 +405,9 @@ def test_lost_disk(any_build: Build, make_server: MakeServer, backup: Backup) ->
 
 
 @pytest.fixture
-def encrypted(any_build: Build, make_server: MakeServer, tmp_path: Path, age_key: AgeKey) -> tuple[RedisProcess, Backup]:
+def encrypted(
+    any_build: Build, make_server: MakeServer, tmp_path: Path, age_key: AgeKey
+) -> tuple[RedisProcess, Backup]:
     """A server with an ACL file and an include, and its encrypted backup."""
     server = make_server(any_build, start=False, conf={"aclfile": "../users.acl", "include": "../more.conf"})
     (server.directory / "users.acl").write_text("")
@@ -496,7 +515,9 @@ class Hammer(threading.Thread):
                 client = None
 
 
-def test_closed_writes_let_none_through_before_the_commit(build: Build, make_server: MakeServer, backups: Backups) -> None:
+def test_closed_writes_let_none_through_before_the_commit(
+    build: Build, make_server: MakeServer, backups: Backups
+) -> None:
     backup = backups.of(build)
     server = make_server(build, conf={"appendonly": "yes", "min-replicas-max-lag": "7"})
     fill_with_old_data(server.client())

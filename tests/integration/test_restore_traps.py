@@ -169,9 +169,10 @@ def test_trap_5_orphaned_child_renames_its_snapshot_over_the_restored_file(
     server.client().execute_command("SAVE")
     restore = Restore(server, backup)
     restore.step("staged")
-    child = orphan(server, 1.5)
+    child = orphan(server, 2.5)
     process = start_module("redis_restore", restore.request("active"))
-    wait_for(lambda: (server.data_dir / f"temp-{child}.rdb").exists(), "the child to save")
+    temporary = server.data_dir / f"temp-{child}.rdb"
+    wait_for(temporary.exists, "the child to save")
     assert finish(process)["restore"]["state"] == "active"
     assert not server.processes(), "swapped while the child was alive"
     assert_serves_for_good(server, backup.values)
@@ -220,6 +221,25 @@ def test_trap_6_stale_aof_after_appendonly_was_set_live(
     restore.step("staged")
     server.stop()
     swap_and_prove(restore, backup.values, None)
+
+
+@pytest.mark.parametrize("state", ["running", "down"])
+def test_trap_6_aof_that_only_the_command_line_switches_on(
+    build: Build, backup: Backup, make_server: MakeServer, state: str
+) -> None:
+    """redis.conf says no, the command line says yes and nobody tells it: what runs, or lies there, must count."""
+    server = make_server(build, args=["--appendonly", "yes"])
+    fill_with_old_data(server.client())
+    if state == "down":
+        server.kill()
+    restore = Restore(server, backup)
+    restore.step("staged")
+    if state == "running":
+        server.stop()
+    restore.step("active")
+    server.start()
+    assert server.client().config_get("appendonly")["appendonly"] == "yes"
+    assert_holds(server, backup.values)
 
 
 @pytest.mark.parametrize("in_file", ["yes", "no"])

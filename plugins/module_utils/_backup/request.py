@@ -35,3 +35,4 @@ class BackupResult:
     changed: bool
     actions: list[str]
     backup: dict[str, Any] | None
+    diff: dict[str, str] = field(default_factory=dict)

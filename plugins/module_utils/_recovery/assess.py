@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import RepositoryError
+from .._errors import RecoveryError, RepositoryError
 from .._repository.catalog import Entry, choose, list_backups
 from .._repository.manifest import Manifest
 from .._repository.store import Store
@@ -23,6 +23,7 @@ from .._server.programs import unit_properties
 from .._times import now, to_iso
 
 _EMPTY_RDB = 200
+_CLOCK_SKEW = 60.0
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,15 @@ def find_damage(
 ) -> list[Damage]:
     """What is wrong with an instance, by what it says and by its newest backup. Pure.
 
-    `unfinished` tells of a restore that was cut short, in words.
+    `unfinished` tells of a restore that was cut short, in words. How many keys a server has while it still loads says
+    nothing.
     """
     found = [Damage("unfinished", unfinished)] if unfinished else []
     if state == "down":
         size = sum(f.size for f in files)
         left = f"{len(files)} data files with {size} bytes are left" if files else "no data is left"
         found.append(Damage("down", f"the server is down ({why}); {left}"))
-    elif keys is not None and manifest is not None and manifest.keys > 0:
+    elif state != "loading" and keys is not None and manifest is not None and manifest.keys > 0:
         lasting = manifest.keys - manifest.expires
         if keys == 0 and lasting > 0:
             held = f"its backup {manifest.label} holds {manifest.keys}"
@@ -79,6 +81,8 @@ def find_damage(
 
 def holds_data(*, state: str, keys: int | None, files: list[DataFile]) -> bool:
     """Whether a recovery would put aside anything that may still be worth something. Pure."""
+    if state == "loading":
+        return True
     if state != "down":
         return bool(keys)
     telling = [f for f in files if not f.name.endswith(".manifest")]
@@ -94,9 +98,18 @@ def failure_time(
     files: list[DataFile],
     started: float | None,
     dir_changed: float | None,
+    snapshot: float | None,
     present: float,
 ) -> tuple[float, str]:
-    """When the instance failed (UTC seconds), and what says so; `own` is false for another host's instance. Pure."""
+    """When the instance failed (UTC seconds), and what says so. Pure.
+
+    `own` is false for another host's instance; `snapshot` is the moment whose data the backup holds. Raises
+    RecoveryError for a given time that lies in the future.
+    """
+    if given is not None and given > present + _CLOCK_SKEW:
+        raise RecoveryError(
+            f"failed_at {to_iso(given)} lies in the future: it is {to_iso(present)}", untouched="Nothing was changed"
+        )
     if given is not None:
         return given, "given"
     if not own:
@@ -107,7 +120,8 @@ def failure_time(
         return max(f.mtime for f in files), "the newest data file"
     if state == "down" and dir_changed is not None:
         return dir_changed, "the last change of the data directory, which is empty"
-    if state != "down" and started is not None:
+    # A server that was emptied while it ran started long before: then nothing tells, and no write may be called safe.
+    if state != "down" and started is not None and (snapshot is None or started > snapshot):
         return started, "the server's last start"
     return present, "this assessment (nothing on the host tells more)"
 
@@ -204,6 +218,7 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         files=files,
         started=now() - facts.number("uptime_in_seconds") if facts else None,
         dir_changed=os.stat(instance.paths.dir).st_mtime if os.path.isdir(instance.paths.dir) else None,
+        snapshot=manifest.snapshot_time if manifest else None,
         present=now(),
     )
     rpo = None

@@ -157,8 +157,12 @@ def _why_senseless(document: Mapping[str, Any]) -> str | None:
             StoredFile(**entry)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return f"a value in it is missing or makes no sense ({type(error).__name__}: {error})"
-    if not all(isinstance(text, str) for text in texts) or not all(type(n) is int and n >= 0 for n in counts):
+    if not all(isinstance(text, str) for text in texts) or not all(_is_count(n) for n in counts):
         return "a value in it is of the wrong kind"
     if not is_label(document["label"]) or not all(_NAME.fullmatch(entry["name"]) for entry in files):
         return "its label, or the name of a file, is none"
     return None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

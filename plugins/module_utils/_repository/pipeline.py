@@ -67,7 +67,7 @@ class _Chain:
 
     def __init__(self, programs: list[list[str]]) -> None:
         self._programs = programs
-        self._errors = [tempfile.TemporaryFile() for _ in programs]
+        self._errors = [tempfile.TemporaryFile() for _program in programs]
         self._processes: list[subprocess.Popen[bytes]] = []
         previous: Any = subprocess.PIPE
         try:

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from .._errors import NotFoundError, RepositoryError
@@ -168,8 +169,7 @@ class PosixStore:
                 os.unlink(full)
             fsync_dir(os.path.dirname(full))
 
-    @contextlib.contextmanager
-    def lock(self, instance: str) -> Iterator[None]:
+    def lock(self, instance: str) -> AbstractContextManager[None]:
         folder = self._full(instance)
         with self.told(folder):
             make_dirs(folder, PRIVATE_DIR)
@@ -178,7 +178,10 @@ class PosixStore:
             untouched=_UNTOUCHED,
             hint="Wait until it has ended, then run again",
         )
-        path = os.path.join(folder, LOCK)
+        return self._locked(os.path.join(folder, LOCK), busy)
+
+    @contextlib.contextmanager
+    def _locked(self, path: str, busy: RepositoryError) -> Iterator[None]:
         with contextlib.ExitStack() as held:
             with self.told(path):
                 held.enter_context(locked(path, busy=busy))

@@ -27,27 +27,21 @@ class Store(Protocol):
 
     def where(self, path: str = "") -> str:
         """The place in words, for messages."""
-        ...
 
     def prepare(self, *, dry: bool = False) -> None:
         """Make sure that the repository is there and can be written; `dry` creates nothing."""
-        ...
 
     def free_bytes(self) -> int | None:
         """Room left, None where nobody knows."""
-        ...
 
     def names(self, path: str) -> list[str]:
         """The entries of a folder, sorted; none where there is no such folder."""
-        ...
 
     def read(self, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
         """A small file whole."""
-        ...
 
     def open(self, path: str) -> BinaryIO:
         """A large file, to be read once from its beginning."""
-        ...
 
     def size(self, path: str) -> int: ...
 
@@ -55,15 +49,12 @@ class Store(Protocol):
 
     def write(self, path: str, data: bytes) -> None:
         """A small file, whole or not at all."""
-        ...
 
     def remove(self, path: str) -> None:
         """A file or folder with all in it; what is not there is no error."""
-        ...
 
     def lock(self, instance: str) -> AbstractContextManager[None]:
         """The right to write backups of `instance`, held by one process at a time."""
-        ...
 
 
 def copy_chunks(stream: BinaryIO, size: int = 256 * 1024) -> Iterator[memoryview]:

@@ -123,21 +123,20 @@ def wanted_files(files: Sequence[ServerFile], paths: Paths, policy: str) -> list
     """
     chosen: list[tuple[ServerFile, str]] = []
     bare = bool(paths.config_file) and not os.path.exists(paths.config_file)
-    homes = [os.path.dirname(paths.config_file)] if bare else []
+    beside = os.path.dirname(paths.config_file)
     for file in files:
         path = os.path.normpath(file.path)
         if file.kind == "acl" and paths.aclfile:
             if policy == "replace" or not os.path.exists(paths.aclfile) or not os.path.getsize(paths.aclfile):
                 chosen.append((file, paths.aclfile))
         elif file.kind == "acl" and bare:
-            at_home = os.path.dirname(path) in [*homes, paths.dir] and os.path.basename(path) not in paths.data_names()
+            at_home = os.path.dirname(path) in (beside, paths.dir) and os.path.basename(path) not in paths.data_names()
             if at_home and not os.path.exists(path):
                 chosen.append((file, path))
         elif file.kind == "conf" and bare:
             chosen.append((file, paths.config_file))
-        elif file.kind == "include" and bare:
-            if path.startswith(f"{homes[0]}/") and not os.path.exists(path):
-                chosen.append((file, path))
+        elif file.kind == "include" and bare and path.startswith(f"{beside}/") and not os.path.exists(path):
+            chosen.append((file, path))
     return chosen
 
 

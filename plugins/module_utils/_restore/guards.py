@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from .._errors import IncompatibleError, ProgramError, RestoreError
 from .._files import free_bytes, make_dirs
@@ -57,14 +58,37 @@ def require_data_dir(instance: Instance, *, create: bool = False) -> str:
             untouched="Nothing was changed",
             hint="Correct data_dir, or move the foreign files away",
         )
-    for name in instance.paths.data_names():
-        if os.path.ismount(os.path.join(directory, name)):
+    return directory
+
+
+def require_renamable(directory: str, names: Sequence[str]) -> None:
+    """Raise RestoreError when a part of the data set is a mount point of its own, which no rename can move aside."""
+    for name in names:
+        path = os.path.join(directory, name)
+        if os.path.isdir(path) and os.path.ismount(path):
             raise RestoreError(
-                f"{os.path.join(directory, name)} is a mount point of its own and cannot be swapped by a rename",
+                f"{path} is a mount point of its own and cannot be swapped by a rename",
                 untouched="Nothing was changed",
                 hint="Mount the data directory as a whole",
             )
-    return directory
+
+
+def require_restorable_role(instance: Instance) -> None:
+    """Raise RestoreError for a node that others would overrule: its restored data would be replaced or deleted."""
+    facts = instance.facts
+    mode = facts.mode if facts else "cluster" if instance.next_start.get("cluster-enabled") == "yes" else "standalone"
+    primary = instance.next_start.get("replicaof", "").strip('"')
+    if facts is not None:
+        primary = facts.info.get("master_host", "?") if facts.role == "replica" else ""
+    what, hint = "", ""
+    if mode == "sentinel":
+        what, hint = "is a Sentinel", "Restore the primary that it watches"
+    elif mode == "cluster":
+        what, hint = "is a node of a cluster", "Restoring into a cluster is not supported yet"
+    elif primary:
+        what, hint = f"is a replica of {primary}", "Restore the primary, which it then copies; or detach it first"
+    if what:
+        raise RestoreError(f"{instance.title} {what}", untouched="Nothing was changed", hint=hint)
 
 
 def _make_data_dir(instance: Instance, directory: str) -> None:
@@ -106,7 +130,11 @@ def check_identities(manifest: Manifest, options: Options) -> None:
         raise ProgramError(f"{manifest.label} is encrypted and no identity is given", untouched=_UNTOUCHED, hint=hint)
     for path in options.identities:
         if not os.access(path, os.R_OK):
-            raise ProgramError(f"the age identity {path} for {manifest.label} is missing or not readable", untouched=_UNTOUCHED, hint=hint)
+            raise ProgramError(
+                f"{manifest.label} cannot be opened: the age identity {path} is missing or not readable",
+                untouched=_UNTOUCHED,
+                hint=hint,
+            )
 
 
 def require_space(directory: str, rdb: StoredFile, layout: DataLayout) -> None:

@@ -58,6 +58,7 @@ class Journal:
     service: str = ""
     writes_closed: bool = False
     over: str = ""
+    uuid: str = ""
 
 
 def new_id() -> str:

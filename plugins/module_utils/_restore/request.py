@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._repository.identity import HostState
 from .._repository.store import Store
 
 
@@ -33,6 +34,7 @@ class Options:
     wait: float = 30.0
     force: bool = False
     check_mode: bool = False
+    state: HostState | None = None
 
 
 @dataclass

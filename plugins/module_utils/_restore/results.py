@@ -26,7 +26,7 @@ def result_of(workspace: Workspace, journal: Journal) -> dict[str, Any]:
         "data_dir": workspace.data_dir,
         "config_file": journal.config_file,
         "staged_dir": staged if os.path.isdir(staged) else "",
-        "previous_dir": previous if os.path.isdir(previous) else "",
+        "previous_dir": previous if os.path.isdir(previous) and os.listdir(previous) else "",
         "snapshot_time": journal.snapshot_time,
         "target_time": journal.target_time,
         "rpo_seconds": max(from_iso(journal.target_time) - from_iso(journal.snapshot_time), 0.0),

@@ -17,7 +17,15 @@ from .._repository.manifest import Manifest, StoredFile
 from .._server.instance import Instance
 from .._times import now, to_iso
 from .fetch import fetch_data, fetch_server_files
-from .guards import check_identities, require_data_dir, require_loadable, require_space, restore_running
+from .guards import (
+    check_identities,
+    require_data_dir,
+    require_loadable,
+    require_renamable,
+    require_restorable_role,
+    require_space,
+    restore_running,
+)
 from .journal import Journal, Workspace, new_id
 from .layout import DataLayout, aof_at_next_start, data_layout
 from .ownership import find_ownership
@@ -36,7 +44,9 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     """
     manifest = find_backup(selection)
     directory = require_data_dir(instance, create=not options.check_mode)
+    require_restorable_role(instance)
     require_loadable(instance, manifest)
+    require_renamable(directory, instance.paths.data_names())
     check_identities(manifest, options)
     layout = plan_layout(instance)
     rdb = _rdb(manifest)
@@ -78,6 +88,7 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
             config_file=instance.paths.config_file,
             service=instance.place.service,
             over=active.id if active else "",
+            uuid=manifest.uuid if manifest.instance == instance.name else "",
         )
         workspace.save(journal)
         try:
@@ -137,6 +148,10 @@ def plan_layout(instance: Instance) -> DataLayout:
     """The files that make this instance load the backup at its next start."""
     known = bool(instance.paths.config_file) and os.path.exists(instance.paths.config_file)
     aof, rdb = aof_at_next_start(instance.config, instance.next_start, config_known=known)
+    paths = instance.paths
+    # A command line that nobody tells may switch the AOF on: one that is there gives it away.
+    if instance.facts is None and not aof:
+        aof = any(os.path.exists(os.path.join(paths.dir, n)) for n in (paths.appenddirname, paths.appendfilename))
     return data_layout(instance.paths, instance.version()[1], aof=aof, rdb=rdb)
 
 

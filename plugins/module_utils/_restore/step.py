@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,11 @@ from .._errors import RestoreError
 from .._repository.info import moment
 from .._repository.open import open_store
 from .._server.instance import Instance
+from .commit import commit
+from .journal import Workspace
 from .request import Options, Outcome, Selection
 from .stage import stage
-from .swap import activate, commit, roll_back
+from .swap import activate, roll_back
 
 
 def selection_of(params: Mapping[str, Any], instance: str) -> Selection | None:
@@ -29,7 +32,25 @@ def selection_of(params: Mapping[str, Any], instance: str) -> Selection | None:
 
 
 def restore_step(state: str, instance: Instance, selection: Selection | None, options: Options) -> Outcome:
-    """Do what `state` asks for. Raises RedisBackupError."""
+    """Do what `state` asks for, and tell the difference it makes. Raises RedisBackupError."""
+    before = _open_restore(instance)
+    outcome = _step(state, instance, selection, options)
+    if outcome.diff is None:
+        after = before
+        if outcome.changed:
+            after = _open_restore(instance) if not options.check_mode else f"{state}\n"
+        outcome.diff = {"before": before, "after": after}
+    return outcome
+
+
+def _open_restore(instance: Instance) -> str:
+    """The newest restore and its state, in a line: one side of a diff."""
+    directory = instance.paths.dir
+    newest = next(iter(Workspace(directory).journals()), None) if directory and os.path.isdir(directory) else None
+    return f"{newest.label}: {newest.state}\n" if newest else "no restore\n"
+
+
+def _step(state: str, instance: Instance, selection: Selection | None, options: Options) -> Outcome:
     if state == "staged":
         if selection is None:
             raise RestoreError("state: staged needs a repository", untouched="Nothing was changed")

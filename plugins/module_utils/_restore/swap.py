@@ -8,22 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 
-from .._config.conf_file import ENCODING, ERRORS, load
-from .._config.writes import CLOSED, LAG, SETTING, are_closed, close_writes, open_writes
-from .._errors import RestoreError, ServerError
+from .._errors import RestoreError
 from .._files import PRIVATE_DIR, fsync_dir, locked, remove_tree, write_atomic
-from .._server.connection import ReplyError
 from .._server.instance import Instance
+from .closing import edit_writes
 from .data_dir import data_entries
 from .fence import fence_is_up, lower_fence, raise_fence
-from .guards import require_data_dir, restore_running
+from .guards import require_data_dir, require_renamable, restore_running
 from .journal import Journal, Placed, Workspace
 from .layout import aof_at_next_start
 from .occupied import require_stopped
 from .ownership import give_directory
 from .request import Options, Outcome, Selection
 from .results import data_listing, result_of
-
 
 _SWAPPED = ("activating", "active", "rolling_back")
 
@@ -60,6 +57,7 @@ def activate(instance: Instance, selection: Selection | None, options: Options) 
     journal = _to_activate(instance, workspace, selection, options)
     if journal.state == "active":
         return Outcome(*_settle(workspace, journal, dry=options.check_mode), result_of(workspace, journal))
+    require_renamable(directory, journal.data_names)
     require_stopped(instance.server.login, directory, instance.title, options.wait)
     with locked(workspace.lock_path, busy=restore_running(instance)):
         journal = _to_activate(instance, workspace, selection, options)  # another run may have come first
@@ -82,7 +80,7 @@ def activate(instance: Instance, selection: Selection | None, options: Options) 
             actions.append(f"gave {directory} to the server's user, who could not write there")
         for place in journal.placed:
             actions += _put_in_place(workspace, journal, place)
-        if journal.writes_closed and _edit(journal.config_file, close=True):
+        if journal.writes_closed and edit_writes(journal.config_file, close=True):
             actions.append(f"closed writes in {journal.config_file}")
         older = workspace.find(journal.over) if journal.over else None
         if older is not None and older.state == "active":
@@ -207,18 +205,6 @@ def _take_back(workspace: Workspace, journal: Journal, place: Placed) -> list[st
     return [f"took {place.path} away again"]
 
 
-def _edit(path: str, *, close: bool) -> bool:
-    """Close or open writes in redis.conf; whether that changed it. Owner and mode stay."""
-    with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
-        text = stream.read()
-    changed = close_writes(text) if close else open_writes(text)
-    if changed == text:
-        return False
-    found = os.stat(path)
-    owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
-    real = os.path.realpath(path)
-    write_atomic(real, changed.encode(ENCODING, ERRORS), mode=found.st_mode & 0o7777, owner=owner)
-    return True
 
 
 def roll_back(instance: Instance, options: Options) -> Outcome:
@@ -269,7 +255,7 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
         for place in journal.placed:
             actions += _take_back(workspace, journal, place)
         config_file = journal.config_file
-        if journal.writes_closed and os.path.exists(config_file) and _edit(config_file, close=False):
+        if journal.writes_closed and os.path.exists(config_file) and edit_writes(config_file, close=False):
             actions.append(f"opened writes in {config_file}")
         older = workspace.find(journal.over) if journal.over else None
         if older is not None and older.state == "superseded":
@@ -278,68 +264,3 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
         workspace.save(journal, "rolled_back")
         lower_fence(workspace, journal.service)
     return Outcome(True, actions, result_of(workspace, journal))
-
-
-def commit(instance: Instance, options: Options) -> Outcome:
-    """Close the restore: writes are opened, what was staged is removed, the previous data stays. Idempotent."""
-    directory = require_data_dir(instance)
-    workspace = Workspace(directory)
-    journal = workspace.current()
-    if journal is None:
-        last = next(iter(workspace.journals()), None)
-        if options.check_mode and (last is None or last.state != "committed"):
-            return Outcome(True, ["would close the restore"])
-        if last is None or last.state != "committed":
-            raise RestoreError(
-                f"{instance.title} has no restore to commit",
-                untouched="Nothing was changed",
-                hint="Run state: staged and active first",
-            )
-        return Outcome(False, [], result_of(workspace, last))
-    if options.check_mode:
-        return Outcome(True, [f"would close the restore {journal.id} of {journal.label}"])
-    if journal.state != "active":
-        raise RestoreError(
-            f"the restore {journal.id} of {instance.title} is {journal.state}, not active",
-            untouched="Nothing was changed",
-            hint="Activate it and look at the data before it is committed",
-        )
-    with locked(workspace.lock_path, busy=restore_running(instance)):
-        now = workspace.find(journal.id)
-        if now is None or now.state != journal.state:  # another run came first
-            raise restore_running(instance)
-        actions = _open_writes(instance, journal)
-        workspace.save(journal, "committed")
-        remove_tree(workspace.staged(journal))
-        actions.append(f"closed the restore {journal.id}; the previous data stays in {workspace.previous(journal)}")
-    return Outcome(True, actions, result_of(workspace, journal))
-
-
-def _open_writes(instance: Instance, journal: Journal) -> list[str]:
-    """Open writes in redis.conf and in the running server. The file first: a restart in between opens them too."""
-    if not journal.writes_closed:
-        return []
-    path = journal.config_file
-    actions = []
-    wanted = {SETTING: "0", LAG: "10"}
-    if os.path.exists(path):
-        with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
-            closed = are_closed(stream.read())
-        if closed:
-            _edit(path, close=False)
-            actions.append(f"opened writes in {path}")
-        conf = load(path)
-        wanted = {name: conf.get(name) or default for name, default in wanted.items()}
-    if instance.facts is not None:
-        try:
-            if instance.server.config_get(SETTING).get(SETTING) == str(CLOSED):
-                for name, value in wanted.items():
-                    instance.server.call("CONFIG", "SET", name, value)
-                actions.append("opened writes in the running server")
-        except ReplyError as error:
-            raise ServerError(
-                f"writes of {instance.title} cannot be opened: {error.message}",
-                untouched="The restored data is in place and serves reads",
-                hint=f"Set {SETTING} back with CONFIG SET, then run state: committed again",
-            ) from None
-    return actions

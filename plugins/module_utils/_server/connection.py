@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -134,8 +135,9 @@ def open_connection(login: Login, reply_timeout: float | None = 30.0) -> Any:
         text = str(error)
         if any(word in text for word in ("invalid username-password", "WRONGPASS", "invalid password")):
             raise _login_error(login, text) from None
+        reason = re.sub(r"^Error -?\d+ connecting to (unix:)?\S+?[:.]? (?=\S)", "", text).rstrip(".")
         raise UnreachableError(
-            f"no Redis server answers at {login.where}: {text}",
+            f"no Redis server answers at {login.where}: {reason}",
             hint="Start the server, or correct login_host, login_port, login_unix_socket or tls",
         ) from None
     except (redis.exceptions.TimeoutError, OSError) as error:

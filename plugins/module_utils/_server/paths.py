@@ -23,6 +23,7 @@ NAMES = (
     "cluster-config-file",
     "repl-diskless-sync",
     "save",
+    "replicaof",
 )
 
 _DEFAULTS = {

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from .._server.facts import Facts
 
-
 # An RDB is dated by time(), which stands still between two ticks of the kernel: so much may it lag behind INFO's clock.
 _TICK = 0.1
 

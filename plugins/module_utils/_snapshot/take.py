@@ -49,7 +49,7 @@ def take_snapshot(
     no_stream = why_no_stream(facts, instance.config.get("repl-diskless-sync"))
     method = choose_method(request.method, dest=request.dest, no_stream=no_stream)
     if method == "replication" and no_stream:
-            raise SnapshotError(f"{instance.title} cannot stream: {no_stream}", untouched="Nothing was changed")
+        raise SnapshotError(f"{instance.title} cannot stream: {no_stream}", untouched="Nothing was changed")
     if request.dest and not os.path.isdir(os.path.dirname(request.dest)):
         raise SnapshotError(f"the folder of {request.dest} does not exist", untouched="Nothing was changed")
     young = _young_enough(instance, request)
@@ -66,6 +66,17 @@ def take_snapshot(
     result = _result(target, size, report, header, origin)
     result.update(started=to_iso(started), finished=to_iso(now()), duration_s=round(time.monotonic() - begun, 3))
     return True, [f"took a snapshot of {instance.title} into {target} by {origin.method}"], result
+
+
+def snapshot_line(instance: Instance, request: SnapshotRequest) -> str:
+    """The snapshot that is there now, in a line: one side of a diff."""
+    path = request.dest or instance.paths.dump
+    try:
+        with open(path, "rb") as stream:
+            header = parse_header(stream.read(HEADER_BYTES), path)
+            return f"{path}: {os.fstat(stream.fileno()).st_size} bytes, made {to_iso(header.ctime)}\n"
+    except (OSError, DamagedError):
+        return f"{path}: no snapshot\n"
 
 
 def _young_enough(instance: Instance, request: SnapshotRequest) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -89,18 +90,14 @@ def test_refusals(text: str) -> None:
 
 @given(st.text())
 def test_free_text_gives_a_time_or_value_error(text: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert isinstance(from_iso(text), float)
-    except ValueError:
-        pass
 
 
 @given(st.from_regex(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(Z|[+-]\d\d:?\d\d)", fullmatch=True))
 def test_digits_of_any_script_give_a_time_or_value_error(text: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert isinstance(from_iso(text), float)
-    except ValueError:
-        pass
 
 
 def test_now_is_utc() -> None:

@@ -10,7 +10,6 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup i
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import BackupRequest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RepositoryError
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.identity import HostState
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.layout import is_label
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.pipeline import Packing
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._times import now
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.backups import T0, put
@@ -71,17 +70,3 @@ def test_less_room_than_the_last_backup_took() -> None:
     make._refuse_when_full("db-6379", request(store))
     store.room = None
     make._refuse_when_full("db-6379", request(store))
-
-
-def test_a_label_that_no_store_has() -> None:
-    one, two = MemoryStore("one"), MemoryStore("two")
-    taken = put(two, now())
-    label = make._free_label((one, two), "db-6379")
-    assert is_label(label) and label > taken
-
-
-def test_the_header_tap_keeps_the_beginning() -> None:
-    tap = make._HeaderTap()
-    for piece in (b"a" * 1000, b"b" * 1000, b"c"):
-        tap.write(memoryview(piece))
-    assert tap.data == b"a" * 1000 + b"b" * 24

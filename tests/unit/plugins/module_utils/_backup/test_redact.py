@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 # Two words of a password that occur nowhere else, and between them whatever a password may hold.
 LEFT, RIGHT = "Zq7LEFT", "Zq7RIGHT"
 BETWEEN = st.one_of(
-    st.sampled_from(["", " ", "\t", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u00a0", "\r", "'", '"', "\\", ">", "#"]),
+    st.sampled_from(
+        ["", " ", "\t", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u00a0", "\r", "'", '"', "\\", ">", "#"]
+    ),
     st.text(st.characters(blacklist_characters="\n\0", blacklist_categories=["Cs"]), max_size=6),
 )
 DIRECTIVES = st.sampled_from(
@@ -104,7 +106,9 @@ def test_other_lines_stay_as_they_are(lines: list[str]) -> None:
     assert redact_conf(text) == text
 
 
-@given(st.lists(st.text(st.characters(blacklist_characters="\n\0", blacklist_categories=["Cs"]), min_size=1), min_size=1))
+@given(
+    st.lists(st.text(st.characters(blacklist_characters="\n\0", blacklist_categories=["Cs"]), min_size=1), min_size=1)
+)
 def test_rules_survive_their_quotes(rules: list[str]) -> None:
     kept = [rule for rule in rules if rule[0] not in "><#!"]
     line = " ".join(map(quote_arg, ["user", "alice", *rules]))

@@ -45,9 +45,11 @@ def test_round_trip(instance: Instance, tmp_path: Path) -> None:
     data, kept, missing = collect(instance, redact=False)
     index, files = read_archive(data)
     assert missing == []
-    assert kept == [f.path for f in files] == [
-        f"{tmp_path}/{name}" for name in ("redis.conf", "conf.d/a.conf", "users.acl", "nodes.conf")
-    ]
+    assert (
+        kept
+        == [f.path for f in files]
+        == [f"{tmp_path}/{name}" for name in ("redis.conf", "conf.d/a.conf", "users.acl", "nodes.conf")]
+    )
     assert [f.kind for f in files] == ["conf", "include", "acl", "nodes"]
     assert files[0].mode == 0o640
     assert [f.data for f in files] == [Path(f.path).read_bytes() for f in files]

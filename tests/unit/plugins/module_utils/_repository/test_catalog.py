@@ -114,7 +114,12 @@ def test_as_result() -> None:
         7,
         4,
     )
-    assert (result["verified"], result["verified_at"], result["encrypted"], result["usable"]) == (False, None, False, True)
+    assert (result["verified"], result["verified_at"], result["encrypted"], result["usable"]) == (
+        False,
+        None,
+        False,
+        True,
+    )
 
 
 def test_duration_from_the_times_where_it_is_not_said() -> None:
@@ -184,7 +189,7 @@ def test_choose() -> None:
         chosen("nope")
     with pytest.raises(DamagedError, match=rf"{broken}.*cannot be used: .*lacks dump.rdb.zst.*Usable are: {first}"):
         chosen(broken)
-    with pytest.raises(NotFoundError, match="no usable backup of .* that is not newer than 2026-11-18T11:06:39Z"):
+    with pytest.raises(NotFoundError, match=r"no usable backup of .* that is not newer than 2026-11-18T11:06:39Z"):
         chosen(at=T0 - 1)
     with pytest.raises(NotFoundError, match="Usable are: none"):
         choose([], NAME, "here", label=None, at=None)

@@ -58,7 +58,9 @@ def test_another_server_is_refused(host: HostState, mine: str, dry: bool) -> Non
         host.write("db", mine)
     stores = [known("one", mine), known("two", OTHER)]
     before = [dict(store.files) for store in stores]
-    with pytest.raises(RepositoryError, match=rf"repository two .*another server under the name db.*{OTHER}.*adopt: true"):
+    with pytest.raises(
+        RepositoryError, match=rf"repository two .*another server under the name db.*{OTHER}.*adopt: true"
+    ):
         agree([*stores], "db", host, adopt=False, dry=dry)
     assert host.read("db") == mine
     assert [store.files for store in stores] == before
@@ -103,7 +105,7 @@ def test_hidden_files_are_passed_over(host: HostState) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b"\xff"])
 def test_damaged(raw: bytes) -> None:
-    with pytest.raises(DamagedError, match="instance.json.* is damaged"):
+    with pytest.raises(DamagedError, match=r"instance.json.* is damaged"):
         stored_identity(MemoryStore("one", {PATH: raw}), "db")
 
 

@@ -44,8 +44,21 @@ def test_a_valid_instance_is_one_safe_name(name: str) -> None:
         assert len(name) <= 128
 
 
-@pytest.mark.parametrize(("name", "valid"), [("db-6379", True), ("a.b_C-9", True), ("a" * 128, True), ("a" * 129, False),
-    ("../x", False), ("a b", False), ("", False), (".x", False), ("-x", False), ("db\n", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        ("db-6379", True),
+        ("a.b_C-9", True),
+        ("a" * 128, True),
+        ("a" * 129, False),
+        ("../x", False),
+        ("a b", False),
+        ("", False),
+        (".x", False),
+        ("-x", False),
+        ("db\n", False),
+    ],
+)
 def test_instances(name: str, valid: bool) -> None:
     assert valid_instance(name) is valid
 

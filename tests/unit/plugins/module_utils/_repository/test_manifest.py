@@ -54,7 +54,7 @@ def test_every_position_is_guarded() -> None:
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_refused_in_words(raw: bytes) -> None:
-    with pytest.raises(DamagedError, match="^the manifest x is damaged"):
+    with pytest.raises(DamagedError, match=r"^the manifest x is damaged"):
         open_manifest(raw, "x")
 
 

@@ -65,7 +65,9 @@ def views(*pieces: bytes) -> Iterator[memoryview]:
 def stored(data: bytes, packing: Packing, size: int = 65536) -> tuple[StoredFile, bytes]:
     store = MemoryStore()
     sink = store.create("x")
-    found, errors = store_chunks(views(*(data[at : at + size] for at in range(0, len(data), size))), packing, {"m": sink})
+    found, errors = store_chunks(
+        views(*(data[at : at + size] for at in range(0, len(data), size))), packing, {"m": sink}
+    )
     sink.commit()
     raw = store.files["x"]
     assert errors == {}
@@ -122,7 +124,7 @@ FILE, RAW = stored(BIG[:250_000] + b"end" * 1000, Packing())
 def test_a_changed_byte_is_damage(at: int, change: int) -> None:
     damaged = bytearray(RAW)
     damaged[at] ^= change
-    with pytest.raises(DamagedError, match="^the file is damaged: its SHA-256 is not the one in the manifest"):
+    with pytest.raises(DamagedError, match=r"^the file is damaged: its SHA-256 is not the one in the manifest"):
         loaded(bytes(damaged), FILE)
     with pytest.raises(DamagedError, match="SHA-256"):
         check_stored(io.BytesIO(bytes(damaged)), FILE, "the file")
@@ -160,7 +162,9 @@ def test_identities(keys: list[Keys], tmp_path: Path) -> None:
     file, raw = stored(BIG, Packing(recipients=(keys[0][1],)))
     assert loaded(raw, file, keys[1][0], keys[0][0], encrypted=True) == BIG
     for identity in (keys[1][0], str(tmp_path / "missing")):
-        with pytest.raises(ProgramError, match="right bytes but cannot be opened: age ended with 1.*Give the age identity"):
+        with pytest.raises(
+            ProgramError, match=r"right bytes but cannot be opened: age ended with 1.*Give the age identity"
+        ):
             loaded(raw, file, identity, encrypted=True)
     damaged = raw[:-1] + bytes([raw[-1] ^ 1])
     with pytest.raises(DamagedError, match="SHA-256"):  # the bytes are at fault, whatever the identity

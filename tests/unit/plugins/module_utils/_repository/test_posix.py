@@ -88,7 +88,7 @@ def test_paths_that_lead_out_are_refused(store: PosixStore, path: str) -> None:
         lambda: store.write(path, b""),
         lambda: store.remove(path),
         lambda: store.names(path),
-        lambda: store.lock(path),
+        lambda: store.lock(path).__enter__(),
     ):
         with pytest.raises(RepositoryError, match="leads out of repository nas"):
             call()
@@ -99,7 +99,7 @@ def test_a_missing_root_is_never_filled(tmp_path: Path) -> None:
     store = PosixStore("nas", str(tmp_path / "mnt" / "share"))
     with pytest.raises(RepositoryError, match=r"\(.*/mnt/share\) does not exist\..*Mount it"):
         store.prepare()
-    for call in (lambda: store.names(""), lambda: store.read("a"), lambda: store.free_bytes()):
+    for call in (lambda: store.names(""), lambda: store.read("a"), store.free_bytes):
         with pytest.raises(NotFoundError, match="does not exist"):
             call()
     assert os.listdir(tmp_path) == []
@@ -202,7 +202,9 @@ def test_one_writer_at_a_time(store: PosixStore) -> None:
 def test_a_dead_writer_holds_no_lock(store: PosixStore) -> None:
     with store.lock("db"):
         pass
-    holds = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    holds = (
+        "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", holds, f"{store.root}/db/.lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

@@ -27,7 +27,16 @@ PATHS = Paths(dir="/srv")
         ["appendonly.aof"],
         ["dump.rdb", "something else"],
         ["lost+found", ".snapshot", ".bashrc"],
-        ["redis.log", "redis.log.1", "redis.pid", "redis.sock", "redis.conf", "users.acl", "nodes.conf", "nodes-6379.conf"],
+        [
+            "redis.log",
+            "redis.log.1",
+            "redis.pid",
+            "redis.sock",
+            "redis.conf",
+            "users.acl",
+            "nodes.conf",
+            "nodes-6379.conf",
+        ],
         ["temp-4711.rdb", "temp-rewriteaof-1.aof", "dump.rdb.bak", "mod.so"],
     ],
 )

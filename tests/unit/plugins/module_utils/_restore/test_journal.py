@@ -24,7 +24,14 @@ from hypothesis import strategies as st
 
 WORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=10)
 PLACED = st.builds(
-    Placed, WORDS, WORDS, WORDS, st.integers(0, 0o7777), st.integers(0), st.integers(0), st.sampled_from([None, True, False])
+    Placed,
+    WORDS,
+    WORDS,
+    WORDS,
+    st.integers(0, 0o7777),
+    st.integers(0),
+    st.integers(0),
+    st.sampled_from([None, True, False]),
 )
 
 
@@ -99,7 +106,8 @@ def test_other_entries_are_no_restores(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "placed": []}', '{"format": 1, "placed": [{}]}', "null"]
+    "raw",
+    ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "placed": []}', '{"format": 1, "placed": [{}]}', "null"],
 )
 def test_a_damaged_journal_is_refused_in_words(workspace: Workspace, raw: str) -> None:
     os.mkdir(os.path.join(workspace.root, "a"))

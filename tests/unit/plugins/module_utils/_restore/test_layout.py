@@ -24,9 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 BASE = LinkFile("appendonlydir/appendonly.aof.1.base.rdb")
-MANIFEST = TextFile(
-    "appendonlydir/appendonly.aof.manifest", "file appendonly.aof.1.base.rdb seq 1 type b\n"
-)
+MANIFEST = TextFile("appendonlydir/appendonly.aof.manifest", "file appendonly.aof.1.base.rdb seq 1 type b\n")
 DUMP = LinkFile("dump.rdb")
 OLD_AOF = LinkFile("appendonly.aof", copy=True)  # 6.2 appends to it: never a hard link
 

@@ -99,6 +99,7 @@ def test_somebody_answers(tmp_path: Path) -> None:
 def test_stopped_and_not_stopped(tmp_path: Path) -> None:
     login = Login(unix_socket=str(tmp_path / "none"))
     require_stopped(login, str(tmp_path), "db", 0)
-    with process("f = open(sys.argv[1], 'w'); ", str(tmp_path / "dump.rdb"), "saver"):
-        with pytest.raises(RestoreError, match=r"db is not stopped: saver \(pid \d+\) writes .*was not touched"):
-            require_stopped(login, str(tmp_path), "db", 0.1)
+    words = r"db is not stopped: saver \(pid \d+\) writes .*was not touched"
+    writing = process("f = open(sys.argv[1], 'w'); ", str(tmp_path / "dump.rdb"), "saver")
+    with writing, pytest.raises(RestoreError, match=words):
+        require_stopped(login, str(tmp_path), "db", 0.1)

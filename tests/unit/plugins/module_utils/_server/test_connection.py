@@ -87,6 +87,6 @@ def test_only_known_constructor_arguments_are_passed_on() -> None:
 
 def test_nobody_at_the_socket(tmp_path: Path) -> None:
     pytest.importorskip("redis")
-    with Server(Login(unix_socket=str(tmp_path / "none.sock"), connect_timeout=1.0)) as server:
-        with pytest.raises(UnreachableError, match=r"none\.sock"):
-            server.call("PING")
+    login = Login(unix_socket=str(tmp_path / "none.sock"), connect_timeout=1.0)
+    with Server(login) as server, pytest.raises(UnreachableError, match=r"none\.sock"):
+        server.call("PING")

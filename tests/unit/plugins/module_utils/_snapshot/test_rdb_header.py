@@ -88,9 +88,11 @@ def test_magic(magic: bytes, found: RdbFormat) -> None:
     assert parse_header(magic, "x").format == found
 
 
-@pytest.mark.parametrize("data", [b"", b"REDIS", b"REDIS001", b"redis0010", b"VALKEY08", b"*2\r\n$6\r\nSELECT", b"\0" * 9])
+@pytest.mark.parametrize(
+    "data", [b"", b"REDIS", b"REDIS001", b"redis0010", b"VALKEY08", b"*2\r\n$6\r\nSELECT", b"\0" * 9]
+)
 def test_no_rdb(data: bytes) -> None:
-    with pytest.raises(DamagedError, match="dump.rdb is no RDB: it begins with"):
+    with pytest.raises(DamagedError, match=r"dump.rdb is no RDB: it begins with"):
         parse_header(data, "dump.rdb")
 
 
@@ -101,6 +103,12 @@ def test_redis() -> None:
     assert found.ctime == 1795385360
     assert found.writer == ("redis", "7.0.15")
     assert found.aux["used-mem"] == "898888"
+
+
+@pytest.mark.parametrize("length", [0, 63, 64, 255, 256, 700])
+def test_lengths_of_one_and_two_bytes(length: int) -> None:
+    found = parse_header(header({"x": "a" * length, "ctime": 7}), "x")
+    assert found.aux == {"x": "a" * length, "ctime": "7"}
 
 
 def test_valkey() -> None:

@@ -46,7 +46,8 @@ def test_transfer_header(line: bytes, header: TransferHeader) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"$", b"$-1", b"$1x", b"$EOF:", b"$EOF:" + MARK[1:], b"$EOF:" + MARK + b"0", b"+OK", b"-ERR no", b"12"]
+    "line",
+    [b"", b"$", b"$-1", b"$1x", b"$EOF:", b"$EOF:" + MARK[1:], b"$EOF:" + MARK + b"0", b"+OK", b"-ERR no", b"12"],
 )
 def test_other_words_are_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match="unexpected words before the RDB"):

@@ -79,5 +79,3 @@ def test_what_is_no_rdb_is_never_young_enough(tmp_path: Path, content: bytes | N
     instance = Instance(Place("db"), Server(Login()), "running", None, Paths(dir=str(tmp_path)))
     assert _young_enough(instance, SnapshotRequest(max_age=1e12)) is None
     assert _young_enough(instance, SnapshotRequest(dest=str(dump), max_age=1e12)) is None
-
-

@@ -1,0 +1,303 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing one backup: one reading of one snapshot into every repository, the manifest last."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Callable
+
+from .._errors import RedisBackupError, RepositoryError, SnapshotError
+from .._repository.layout import (
+    MANIFEST,
+    SUMS,
+    backup_path,
+    backups_path,
+    make_label,
+    stored_name,
+    sums_text,
+)
+from .._repository.manifest import Manifest, StoredFile, seal
+from .._repository.pipeline import quietly_abort, store_chunks
+from .._repository.store import Sink, Store
+from .._server.describe import topology
+from .._server.facts import Facts, parse_modules
+from .._server.instance import Instance
+from .._server.latency import ping_latency
+from .._snapshot.checker import RdbChecker
+from .._snapshot.proof import CheckReport, why_unproven
+from .._snapshot.rdb_header import HEADER_BYTES, RdbHeader, parse_header
+from .._snapshot.source import RdbSource, SnapshotOrigin
+from .._times import from_iso, now, to_iso
+from .request import BackupRequest, BackupResult
+from .server_files import collect
+from .snapshots import open_snapshot
+
+ENGINE = "rdb"
+
+
+class _HeaderTap:
+    """Keeps the first bytes that pass."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: memoryview) -> None:
+        if len(self.data) < HEADER_BYTES:
+            self.data += bytes(data[: HEADER_BYTES - len(self.data)])
+
+
+def write_backup(
+    instance: Instance, facts: Facts, identity: str, request: BackupRequest, actions: list[str]
+) -> BackupResult:
+    begun, started = time.monotonic(), now()
+    label = _free_label(request.stores, instance.name)
+    folder = backup_path(instance.name, label)
+    encrypted = bool(request.packing.recipients)
+    notes: list[str] = []
+    failed: dict[str, RepositoryError] = {}
+    stores = {store.name: store for store in request.stores}
+    try:
+        rate = facts.number("instantaneous_ops_per_sec")
+        baseline = {"ping_ms": ping_latency(instance.server), "ops_per_second": rate}
+        program = instance.program()
+        with open_snapshot(instance, request.source, request.wait_timeout, notes) as source:
+            rdb, report, header = _store_rdb(source, program, folder, stores, failed, request)
+            origin = source.origin
+        server, kept, missing = _store_server_files(instance, folder, stores, failed, request)
+    except BaseException:
+        _forget(stores, folder)
+        raise
+    files = [rdb] + ([server] if server else [])
+    checks = [
+        {"name": "redis-check-rdb", "ok": True, "found": f"{report.keys} keys read"},
+        {"name": "key count around the fork", "ok": True, "found": _window_words(origin)},
+    ]
+    document = {
+        "label": label,
+        "instance": instance.name,
+        "uuid": identity,
+        "engine": ENGINE,
+        "source": origin.method,
+        "started": to_iso(started),
+        "finished": to_iso(now()),
+        "duration_s": round(time.monotonic() - begun, 3),
+        "snapshot_time": to_iso(header.ctime or origin.asked_at),
+        "server": _server_document(facts, header, origin),
+        "topology": topology(facts),
+        "keys": {
+            "total": report.keys,
+            "expires": report.expires,
+            "expired": report.expired,
+            "databases": {db: dict(count) for db, count in origin.keyspace.items()},
+            "databases_exact": origin.window is not None and origin.window.exact,
+        },
+        "files": [asdict(file) for file in files],
+        "server_files": {"kept": kept, "missing": missing, "redacted": not encrypted},
+        "compression": {"program": "zstd", "level": request.packing.level},
+        "encryption": {"program": "age", "recipients": list(request.packing.recipients)} if encrypted else None,
+        "checks": checks,
+        "baseline": baseline,
+        "annotations": dict(request.annotations),
+    }
+    manifest = Manifest(document)
+    for name, store in stores.items():
+        if name not in failed:
+            with _noted(failed, name):
+                store.write(f"{folder}/{SUMS}", sums_text([(f.name, f.sha256) for f in files]).encode())
+                store.write(f"{folder}/{MANIFEST}", seal(document))
+    _forget({name: stores[name] for name in failed}, folder)
+    done = [name for name in stores if name not in failed]
+    actions += [*notes, *(f"wrote {label} to {stores[name].where()}" for name in done)]
+    if failed:
+        raise _some_failed(instance, label, failed, done)
+    return BackupResult(True, actions, result_of(manifest, done))
+
+
+def _free_label(stores: tuple[Store, ...], name: str) -> str:
+    """A label that no store has. Labels have seconds: a second backup within one waits for the next."""
+    while True:
+        label = make_label(now(), ENGINE)
+        if not any(label in store.names(backups_path(name)) for store in stores):
+            return label
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _noted(failed: dict[str, RepositoryError], name: str) -> Iterator[None]:
+    try:
+        yield
+    except RepositoryError as error:
+        failed[name] = error
+
+
+def _open_sinks(
+    stores: dict[str, Store], failed: dict[str, RepositoryError], path: str
+) -> dict[str, Sink]:
+    sinks: dict[str, Sink] = {}
+    for name, store in stores.items():
+        if name not in failed:
+            with _noted(failed, name):
+                sinks[name] = store.create(path)
+    if not sinks:
+        raise next(iter(failed.values()))
+    return sinks
+
+
+def _store(
+    chunks: Any,
+    content: str,
+    kind: str,
+    folder: str,
+    stores: dict[str, Store],
+    failed: dict[str, RepositoryError],
+    request: BackupRequest,
+    *,
+    taps: Any = (),
+    threads: int = 1,
+    proven: Callable[[int], None] = lambda size: None,
+) -> StoredFile:
+    """Store one artefact everywhere; `proven(size)` may still refuse it before its name appears."""
+    name = stored_name(content, encrypted=bool(request.packing.recipients))
+    sinks = _open_sinks(stores, failed, f"{folder}/{name}")
+    try:
+        stored, lost = store_chunks(chunks, request.packing, sinks, taps=taps, threads=threads)
+        failed.update(lost)
+        proven(stored.size)
+        for store_name, sink in sinks.items():
+            if store_name not in failed:
+                with _noted(failed, store_name):
+                    sink.commit()
+        if all(store_name in failed for store_name in sinks):
+            raise next(iter(failed.values()))
+    finally:
+        quietly_abort(sinks.values())
+    return StoredFile(name, content, kind, stored.size, stored.stored_size, stored.sha256)
+
+
+def _store_rdb(
+    source: RdbSource,
+    program: str,
+    folder: str,
+    stores: dict[str, Store],
+    failed: dict[str, RepositoryError],
+    request: BackupRequest,
+) -> tuple[StoredFile, CheckReport, RdbHeader]:
+    head = _HeaderTap()
+    seen: dict[str, Any] = {}
+    with RdbChecker(program) as checker:
+
+        def chunks() -> Iterator[memoryview]:
+            for chunk in source.chunks():
+                yield chunk
+                if checker.broken:
+                    return  # its verdict follows; nothing behind it matters
+
+        def proven(size: int) -> None:
+            seen["report"] = report = checker.finish()
+            origin = source.origin
+            what = f"the snapshot of {origin.path or 'the replication stream'}"
+            seen["header"] = header = parse_header(head.data, what)
+            why = why_unproven(
+                report=report, size=size, ctime=header.ctime, asked_at=origin.asked_at, window=origin.window
+            )
+            if why:
+                raise SnapshotError(
+                    f"{what} is not good: {why}",
+                    untouched="No backup was made; the earlier ones and the server are as they were",
+                    hint="Run again; if it stays so, look at the server's memory and disk",
+                )
+
+        threads = 0 if source.origin.path else 1  # a stream comes no faster than one thread packs it
+        file = _store(
+            chunks(),
+            "dump.rdb",
+            "rdb",
+            folder,
+            stores,
+            failed,
+            request,
+            taps=(head, checker),
+            threads=threads,
+            proven=proven,
+        )
+    return file, seen["report"], seen["header"]
+
+
+def _store_server_files(
+    instance: Instance,
+    folder: str,
+    stores: dict[str, Store],
+    failed: dict[str, RepositoryError],
+    request: BackupRequest,
+) -> tuple[StoredFile, list[str], list[str]]:
+    data, kept, missing = collect(instance, redact=not request.packing.recipients)
+    file = _store([memoryview(data)], "server.tar", "server", folder, stores, failed, request)
+    return file, kept, missing
+
+
+def _forget(stores: dict[str, Store], folder: str) -> None:
+    """Remove what a failed backup wrote. What cannot be removed now has no manifest, and goes at the next run."""
+    for store in stores.values():
+        with contextlib.suppress(RepositoryError):
+            store.remove(folder)
+
+
+def _some_failed(
+    instance: Instance, label: str, failed: dict[str, RepositoryError], done: list[str]
+) -> RedisBackupError:
+    reasons = "; ".join(str(error) for error in failed.values())
+    complete = f"It is complete in: {', '.join(done)}" if done else "No repository has it"
+    return RepositoryError(
+        f"the backup {label} of {instance.title} failed in {', '.join(failed)}: {reasons}",
+        untouched=f"{complete}; the earlier backups are as they were",
+        failed_repositories=sorted(failed),
+    )
+
+
+def _window_words(origin: SnapshotOrigin) -> str:
+    window = origin.window
+    if window is None or window.changes is None:
+        return "not known: the server was saving meanwhile"
+    return f"{window.before} keys before, {window.after} after, {window.changes} changes between"
+
+
+def _server_document(facts: Facts, header: RdbHeader, origin: SnapshotOrigin) -> dict[str, Any]:
+    offset = header.aux.get("repl-offset", "")
+    return {
+        "flavour": facts.flavour,
+        "version": facts.version_text,
+        "rdb_magic": header.format.magic,
+        "rdb_version": header.format.version,
+        "modules": parse_modules(facts.info),
+        "run_id": facts.info.get("run_id", ""),
+        "replid": origin.replid or header.aux.get("repl-id", ""),
+        "repl_offset": origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdecimal() else None,
+        "used_memory_bytes": facts.number("used_memory"),
+        "maxmemory_policy": facts.info.get("maxmemory_policy", ""),
+    }
+
+
+def result_of(manifest: Manifest, repositories: list[str]) -> dict[str, Any]:
+    document = manifest.document
+    files = manifest.files
+    return {
+        "label": manifest.label,
+        "instance": manifest.instance,
+        "engine": manifest.engine,
+        "source": document.get("source"),
+        "time": document["snapshot_time"],
+        "age_seconds": max(int(now() - from_iso(document["snapshot_time"])), 0),
+        "size": sum(f.size for f in files),
+        "stored_size": sum(f.stored_size for f in files),
+        "files": [asdict(f) for f in files],
+        "keys": document["keys"]["total"],
+        "duration_s": document["duration_s"],
+        "encrypted": manifest.encrypted,
+        "verified": False,
+        "repositories": repositories,
+    }

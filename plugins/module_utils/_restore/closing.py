@@ -1,0 +1,60 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes closed before a restored server starts, and opened when it is proven: in redis.conf, then in the server."""
+
+from __future__ import annotations
+
+import os
+
+from .._config.conf_file import ENCODING, ERRORS, load
+from .._config.writes import CLOSED, LAG, SETTING, are_closed, close_writes, open_writes
+from .._errors import ServerError
+from .._files import write_atomic
+from .._server.connection import ReplyError
+from .._server.instance import Instance
+from .journal import Journal
+
+
+def edit_writes(path: str, *, close: bool) -> bool:
+    """Close or open writes in redis.conf; whether that changed it. Owner and mode stay."""
+    with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
+        text = stream.read()
+    changed = close_writes(text) if close else open_writes(text)
+    if changed == text:
+        return False
+    found = os.stat(path)
+    owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+    real = os.path.realpath(path)
+    write_atomic(real, changed.encode(ENCODING, ERRORS), mode=found.st_mode & 0o7777, owner=owner)
+    return True
+
+
+def open_all_writes(instance: Instance, journal: Journal) -> list[str]:
+    """Open writes in redis.conf and in the running server. The file first: a restart in between opens them too."""
+    if not journal.writes_closed:
+        return []
+    path = journal.config_file
+    actions = []
+    wanted = {SETTING: "0", LAG: "10"}
+    if os.path.exists(path):
+        with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
+            closed = are_closed(stream.read())
+        if closed:
+            edit_writes(path, close=False)
+            actions.append(f"opened writes in {path}")
+        conf = load(path)
+        wanted = {name: conf.get(name) or default for name, default in wanted.items()}
+    if instance.facts is not None:
+        try:
+            if instance.server.config_get(SETTING).get(SETTING) == str(CLOSED):
+                for name, value in wanted.items():
+                    instance.server.call("CONFIG", "SET", name, value)
+                actions.append("opened writes in the running server")
+        except ReplyError as error:
+            raise ServerError(
+                f"writes of {instance.title} cannot be opened: {error.message}",
+                untouched="The restored data is in place and serves reads",
+                hint=f"Set {SETTING} back with CONFIG SET, then run state: committed again",
+            ) from None
+    return actions

@@ -1,0 +1,59 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a restore that went well."""
+
+from __future__ import annotations
+
+from .._errors import RestoreError
+from .._files import locked, remove_tree
+from .._server.instance import Instance
+from .closing import open_all_writes
+from .guards import require_data_dir, restore_running
+from .journal import Journal, Workspace
+from .request import Options, Outcome
+from .results import result_of
+
+
+def commit(instance: Instance, options: Options) -> Outcome:
+    """Close the restore: writes are opened, what was staged is removed, the previous data stays. Idempotent."""
+    directory = require_data_dir(instance)
+    workspace = Workspace(directory)
+    journal = workspace.current()
+    if journal is None:
+        last = next(iter(workspace.journals()), None)
+        if options.check_mode and (last is None or last.state != "committed"):
+            return Outcome(True, ["would close the restore"])
+        if last is None or last.state != "committed":
+            raise RestoreError(
+                f"{instance.title} has no restore to commit",
+                untouched="Nothing was changed",
+                hint="Run state: staged and active first",
+            )
+        return Outcome(False, [], result_of(workspace, last))
+    if options.check_mode:
+        return Outcome(True, [f"would close the restore {journal.id} of {journal.label}"])
+    if journal.state != "active":
+        raise RestoreError(
+            f"the restore {journal.id} of {instance.title} is {journal.state}, not active",
+            untouched="Nothing was changed",
+            hint="Activate it and look at the data before it is committed",
+        )
+    with locked(workspace.lock_path, busy=restore_running(instance)):
+        now = workspace.find(journal.id)
+        if now is None or now.state != journal.state:  # another run came first
+            raise restore_running(instance)
+        actions = open_all_writes(instance, journal)
+        actions += _continue_history(journal, options)
+        workspace.save(journal, "committed")
+        remove_tree(workspace.staged(journal))
+        actions.append(f"closed the restore {journal.id}; the previous data stays in {workspace.previous(journal)}")
+    return Outcome(True, actions, result_of(workspace, journal))
+
+
+def _continue_history(journal: Journal, options: Options) -> list[str]:
+    """Let a host that lost its memory go on with its own history: its next backup is no stranger's."""
+    if options.state is None or not journal.uuid or options.state.read(journal.instance):
+        return []
+    options.state.write(journal.instance, journal.uuid)
+    return [f"this host continues the history of {journal.instance} ({journal.uuid})"]
