@@ -110,6 +110,12 @@ repository:
   returned: success
   type: str
   sample: nfs
+passed_over:
+  description: Backups newer than RV(backup) that cannot be used, each with its reason.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 backup_problem:
   description: Why no backup can be used, empty when one can.
   returned: success

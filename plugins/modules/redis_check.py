@@ -170,9 +170,9 @@ def main() -> None:
                     "default": {},
                     "apply_defaults": True,
                     "options": {
-                        "keys_min": {"type": "int"},
-                        "keys_max": {"type": "int"},
-                        "loaded_keys": {"type": "int"},
+                        "keys_min": {"type": "int", "no_log": False},
+                        "keys_max": {"type": "int", "no_log": False},
+                        "loaded_keys": {"type": "int", "no_log": False},
                         "db": {"type": "int", "default": 0},
                         "present": {"type": "list", "elements": "str", "default": [], "no_log": False},
                         "values": {"type": "dict", "default": {}},

@@ -348,7 +348,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("newer", "older", "why"), PAIRS, ids=[f"{newer} to {older}" for newer, older, _ in PAIRS])
+@pytest.mark.parametrize(("newer", "older", "why"), PAIRS, ids=[f"{newer} to {older}" for newer, older, _why in PAIRS])
 def test_backup_that_the_target_cannot_load(
     make_server: MakeServer, shelf: Shelf, newer: str, older: str, why: str
 ) -> None:

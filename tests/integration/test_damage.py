@@ -163,7 +163,7 @@ def positions(size: int, step: int, more: int) -> list[int]:
     """Every `step`th byte of a file, its first, middle and last ones, and `more` anywhere."""
     chance = random.Random(SEED)
     wanted = {0, 1, size // 2, size - 2, size - 1, *range(0, size, step)}
-    wanted.update(chance.randrange(size) for _ in range(more))
+    wanted.update(chance.randrange(size) for _more in range(more))
     return sorted(wanted)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.dataset import load_multiframe
 from support.machine import AgeKey
 from support.modules import run_module
@@ -179,6 +180,33 @@ def test_a_healthy_instance_is_left_alone(site: Site) -> None:
     assert result.changed == 0
     assert digest_of(site.server) == before
     assert "nothing lost" in result.stdout
+
+
+def test_an_emptied_server_does_not_claim_that_no_write_was_lost(site: Site) -> None:
+    """FLUSHALL on a server that started long before its backup: nothing tells when, so the loss counts up to now."""
+    wanted = snapshot_values(site.server.client())
+    site.play("backup").ok()
+    site.server.client().flushall()
+    site.play("disaster_recovery", arguments=["-e", "redis_disaster_recovery_force=true"]).ok()
+    report = site.report()
+    assert report["rpo_seconds"] > 0 and "this assessment" in report["failed_at_source"]
+    assert [entry["kind"] for entry in report["damage"]] == ["empty"]
+    assert differences(wanted, snapshot_values(site.server.client())) == []
+
+
+def test_a_replica_and_a_cluster_node_are_not_restored_into(
+    site: Site, any_build: Build, make_server: Any, age_key: AgeKey
+) -> None:
+    """Their restored data would be replaced or deleted by the others."""
+    site.play("backup").ok()
+    replica = make_server(any_build, conf={"replicaof": f"127.0.0.1 {site.server.port}"})
+    node = make_server(any_build, conf={"cluster-enabled": "yes"})
+    for server, words in ((replica, "is a replica of 127.0.0.1"), (node, "is a node of a cluster")):
+        before = tree(server.data_dir)
+        other = Site(server, site.directory, age_key, name=f"other-{server.port}")
+        refused = other.play("restore", {"redis_restore_source_instance": "multiframe"})
+        assert refused.rc != 0 and words in refused.stdout
+        assert tree(server.data_dir) == before
 
 
 def test_restore_brings_back_a_chosen_backup_once(site: Site) -> None:

@@ -153,7 +153,7 @@ def test_killed_at_a_random_instant(scene_of: SceneOf, pytestconfig: pytest.Conf
     """20 instants over the four steps; --long takes 80 of each version."""
     scene = scene_of(name)
     chance = random.Random(f"{SEED} {name} {step}")
-    for _ in range(20 if pytestconfig.getoption("--long") else 5):
+    for _round in range(20 if pytestconfig.getoption("--long") else 5):
         seconds = chance.uniform(0, scene.work[step].seconds)
         scene.set_for(step)
         kill_after("redis_restore", scene.restore.request(step), scene.roots, seconds)

@@ -24,7 +24,8 @@ FOREIGN = {".ansible", ".cache", ".git", ".hypothesis", ".pytest_cache", "__pyca
 def project_files() -> list[Path]:
     """Paths, relative to the root, of everything that is committed or would be."""
     if (ROOT / ".git").exists() and shutil.which("git"):
-        command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
+        command += ["--cached", "--others", "--exclude-standard"]
         names = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout.decode().split("\0")
         return sorted({Path(name) for name in names if name and os.path.lexists(ROOT / name)})
     files = []

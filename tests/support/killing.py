@@ -118,7 +118,7 @@ def members(process: subprocess.Popen[bytes]) -> list[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                name, _, rest = (entry / "stat").read_text().rpartition(")")
+                name, _bracket, rest = (entry / "stat").read_text().rpartition(")")
                 state, _parent, group = rest.split()[:3]
                 if int(group) == process.pid and state not in "ZX":
                     found.append(name.partition("(")[2])

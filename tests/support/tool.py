@@ -20,7 +20,7 @@ def run_tool(
 ) -> str:
     """Run the command in cwd and return its output; the test fails with that output when the tool objects.
 
-    Tools that ask git are kept from finding the checkout around the cache: it would tell them to ignore everything here.
+    Tools that ask git are kept from finding the checkout around the cache: it would tell them to ignore everything.
     """
     done = subprocess.run(
         command,

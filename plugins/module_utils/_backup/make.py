@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from .._errors import RepositoryError
+from .._errors import RepositoryError, ServerError
 from .._files import locked
 from .._repository.catalog import read_entry
 from .._repository.identity import agree, require_name
@@ -20,7 +20,7 @@ from .._repository.layout import (
 from .._repository.manifest import Manifest
 from .._repository.store import Store
 from .._server.instance import Instance
-from .._times import now
+from .._times import in_words, now
 from .request import BackupRequest, BackupResult
 from .write import ENGINE, result_of, write_backup
 
@@ -34,6 +34,13 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
     """
     facts = instance.require_running()
     name = instance.name
+    if not facts.link_up:
+        down = in_words(facts.number("master_link_down_since_seconds"))
+        raise ServerError(
+            f"{instance.title} is a replica whose link to its primary has been down for {down}: its data is that old",
+            untouched="Nothing was changed",
+            hint="Back up the primary, or another replica, or mend the link first",
+        )
     require_name(name)
     for store in request.stores:
         store.prepare(dry=check_mode)

@@ -34,8 +34,9 @@ def _lines(text: str) -> list[str]:
 
 
 def _line(line: str) -> str:
-    if line.lstrip().startswith("#"):
-        return line
+    if line.lstrip().startswith("#"):  # a password that was commented out may still be one
+        commented = line.lstrip("# \t").split()
+        return f"{_NOTE}{commented[0]}\n" if len(commented) == 2 and commented[0].lower() in _SECRET else line
     try:
         words = split_args(line)
         readable = True

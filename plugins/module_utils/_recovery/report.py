@@ -72,6 +72,7 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
         "failed_at": assessment.get("failed_at"),
         "failed_at_source": assessment.get("failed_at_source"),
         "damage": list(assessment.get("damage", [])),
+        "passed_over": list(assessment.get("passed_over", [])),
         "backup": {
             "label": backup.get("label"),
             "time": backup.get("time"),

@@ -13,7 +13,7 @@ from typing import Any
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._times import from_iso, to_iso
 from .identity import require_name
-from .layout import MANIFEST, SUMS, backup_path, backups_path, is_label, sums_text, valid_instance
+from .layout import MANIFEST, SUMS, backup_path, backups_path, is_label, make_label, sums_text, valid_instance
 from .manifest import Manifest, open_manifest
 from .store import Store
 
@@ -162,6 +162,16 @@ def newest_before(entries: Sequence[Entry], at: float | None = None, engine: str
         and (engine is None or e.manifest.engine == engine)
     ]
     return max(fitting, key=lambda e: (e.manifest.snapshot_time, e.label) if e.manifest else (0.0, ""), default=None)
+
+
+def passed_over(entries: Sequence[Entry], chosen: Entry, at: float | None) -> list[str]:
+    """The backups that would be newer than the chosen one and cannot be used, with the reason. Pure.
+
+    Those that are just being written have no reason to be told: they show as incomplete everywhere.
+    """
+    last = make_label(at, "zzz") if at is not None else "9"
+    broken = [e for e in entries if not e.usable and chosen.label < e.label <= last]
+    return [f"{e.label}: {next(iter(e.problems.values()), 'it cannot be used')}" for e in broken]
 
 
 def choose(entries: Sequence[Entry], instance: str, where: str, *, label: str | None, at: float | None) -> Entry:

@@ -114,18 +114,18 @@ def open_manifest(raw: bytes, where: str) -> Manifest:
         document = None
     if not isinstance(document, dict) or not isinstance(document.get(_SEAL), str):
         raise DamagedError(f"the manifest {where} is damaged: it is no manifest", untouched=untouched, hint=hint)
-    if document.get("format") != FORMAT and isinstance(document.get("format"), int) and document["format"] > FORMAT:
-        raise DamagedError(
-            f"the manifest {where} has format {document['format']}, this version reads up to {FORMAT}",
-            untouched=untouched,
-            hint="Use a newer version of globalscope.redis_backup",
-        )
     # The readable form is checked whole: white space and key order are bytes too.
     if document[_SEAL] != hashlib.sha256(_canonical(document)).hexdigest() or seal(document) != raw:
         raise DamagedError(
             f"the manifest {where} is damaged or was edited: its own SHA-256 does not fit",
             untouched=untouched,
             hint=hint,
+        )
+    if isinstance(document["format"], int) and document["format"] > FORMAT:
+        raise DamagedError(
+            f"the manifest {where} has format {document['format']}, this version reads up to {FORMAT}",
+            untouched=untouched,
+            hint="Use a newer version of globalscope.redis_backup",
         )
     why = _why_senseless(document)
     if why:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._errors import DamagedError, NotFoundError
 from .._files import locked, remove_tree
-from .._repository.catalog import choose, list_backups, read_entry
+from .._repository.catalog import choose, list_backups, passed_over, read_entry
 from .._repository.identity import require_name
 from .._repository.layout import is_label
 from .._repository.manifest import Manifest, StoredFile
@@ -42,7 +42,7 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
 
     Raises RedisBackupError, and then leaves nothing behind; the server keeps running whatever happens.
     """
-    manifest = find_backup(selection)
+    manifest, notes = find_backup(selection)
     directory = require_data_dir(instance, create=not options.check_mode)
     require_restorable_role(instance)
     require_loadable(instance, manifest)
@@ -63,12 +63,12 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     interrupted = open_now is not None and open_now.state in ("activating", "rolling_back")
     if options.check_mode:
         undo = ["would roll the interrupted restore back"] if interrupted else []
-        return Outcome(True, [*undo, f"would stage {what} into {workspace.root}"])
+        return Outcome(True, [*notes, *undo, f"would stage {what} into {workspace.root}"])
     workspace.prepare()
     # A swap that was cut short is undone first: the previous data is back in place, whatever becomes of the new.
     actions = roll_back(instance, options).actions if interrupted else []
     with locked(workspace.lock_path, busy=restore_running(instance)):
-        actions += [f"removed the remains of {name}" for name in workspace.forget_unfinished()]
+        actions += [*notes, *(f"removed the remains of {name}" for name in workspace.forget_unfinished())]
         replaced = [j for j in workspace.journals() if j.state == "staged"]
         active = next((j for j in workspace.journals() if j.state == "active"), None)
         journal = Journal(
@@ -120,20 +120,21 @@ def _with_live(restore: dict[str, Any], instance: Instance) -> dict[str, Any]:
     return {**restore, "live": {"state": instance.state, "keys": facts.keys if facts else None, "persisted": persisted}}
 
 
-def find_backup(selection: Selection) -> Manifest:
-    """The manifest of the selected backup. Raises NotFoundError, DamagedError."""
+def find_backup(selection: Selection) -> tuple[Manifest, list[str]]:
+    """The manifest of the selected backup, and what newer ones were passed over. Raises NotFoundError, DamagedError."""
     store, name = selection.store, selection.instance
     require_name(name)
     if is_label(selection.label or ""):
         try:
-            return read_entry(store, name, selection.label or "")
+            return read_entry(store, name, selection.label or ""), []
         except NotFoundError:
             pass  # the words below say what is there instead
     entries = list_backups([store], name)
     entry = choose(entries, name, store.where(), label=selection.label, at=selection.at)
     if entry.manifest is None:
         raise DamagedError(f"{entry.label} of {name} has no manifest", untouched=_UNTOUCHED)
-    return entry.manifest
+    notes = passed_over(entries, entry, selection.at) if selection.label in (None, "", "latest") else []
+    return entry.manifest, [f"passed over the newer backup {note}" for note in notes]
 
 
 def _is_selected(journal: Journal, manifest: Manifest, selection: Selection) -> bool:

@@ -106,6 +106,11 @@ def test_other_lines_stay_as_they_are(lines: list[str]) -> None:
     assert redact_conf(text) == text
 
 
+@pytest.mark.parametrize("line", ["# requirepass foobared", "#masterauth s3cret", "  #  TLS-KEY-FILE-PASS secret"])
+def test_a_password_that_was_commented_out_goes_too(line: str) -> None:
+    assert line.split()[-1] not in redact_conf(line + "\n")
+
+
 @given(
     st.lists(st.text(st.characters(blacklist_characters="\n\0", blacklist_categories=["Cs"]), min_size=1), min_size=1)
 )

@@ -83,7 +83,7 @@ def rewritten(text: str) -> str:
 
 @given(st.permutations(["port 6379", "# comment", "dir /srv", f"{SETTING} {CLOSED}", f"{LAG} 10"]), st.integers(0, 5))
 def test_opened_wherever_the_lines_were_moved(lines: list[str], at: int) -> None:
-    mark = close_writes("").split("\n")[0]
+    mark = close_writes("").split("\n", maxsplit=1)[0]
     text = "\n".join([*lines[:at], mark, *lines[at:]]) + "\n"
     assert are_closed(text)
     opened = open_writes(text)
@@ -112,7 +112,7 @@ def test_own_values_come_back_after_config_rewrite(before: str, setting: str, la
 
 
 def test_the_mark_inside_another_line_is_no_mark() -> None:
-    mark = close_writes("").split("\n")[0]
+    mark = close_writes("").split("\n", maxsplit=1)[0]
     text = f"dir /srv\n# see: {mark}\n"
     assert not are_closed(text)
     assert effective(close_writes(text), SETTING) == str(CLOSED)

@@ -51,7 +51,7 @@ def test_sets(one: set[bytes], two: set[bytes], random: Any) -> None:
 @given(data=st.data(), random=st.randoms())
 def test_hashes_and_sorted_sets(kind: bytes, data: st.DataObject, random: Any) -> None:
     values = SCORES if kind == b"zset" else WORDS
-    one, two = (data.draw(st.dictionaries(WORDS, values, max_size=4)) for _ in range(2))
+    one, two = (data.draw(st.dictionaries(WORDS, values, max_size=4)) for _which in range(2))
     shuffled = list(one.items())
     random.shuffle(shuffled)
     assert pack_value(kind, flat(one)) == pack_value(kind, flat(dict(shuffled)))

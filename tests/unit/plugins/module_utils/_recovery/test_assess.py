@@ -120,6 +120,8 @@ def failed(**over: Any) -> tuple[float, str]:
         (failed(state="running", started=4.0, unit_exit=2.0, files=[FILE]), 4.0, "last start"),
         (failed(state="running", started=4.0, snapshot=3.0), 4.0, "last start"),
         (failed(state="running", started=4.0, snapshot=5.0), 99.0, "this assessment"),
+        (failed(state="running", started=4.0, snapshot=3.0), 4.0, "last start"),
+        (failed(state="running", started=4.0, snapshot=5.0), 99.0, "nothing on the host tells more"),
         (failed(state="running"), 99.0, "this assessment"),
     ],
 )
@@ -157,8 +159,11 @@ def test_the_backup_that_would_be_used() -> None:
         (Question([store], "db-6379", at=T0 + 1.0), old),
         (Question([store], "db-6379", label=old), old),
     ):
-        entry, problem = _chosen(question)
-        assert entry is not None and entry.label == label and problem == ""
+        entry, problem, passed = _chosen(question)
+        assert entry is not None and entry.label == label and problem == "" and passed == []
+    store.files[f"db-6379/backup/{new}/manifest.json"] += b" "
+    entry, problem, passed = _chosen(Question([store], "db-6379"))
+    assert entry is not None and entry.label == old and new in passed[0]
 
 
 def test_no_unit_no_exit() -> None:

@@ -80,7 +80,7 @@ def test_states(workspace: Workspace) -> None:
 
 
 def test_ids_sort_by_time() -> None:
-    made = [new_id() for _ in range(300)]
+    made = [new_id() for _each in range(300)]
     moments = [identifier.rsplit("-", 1)[0] for identifier in made]
     assert moments == sorted(moments)
     assert len(set(moments)) > 1  # finer than a second: two restores within one keep their order

@@ -227,7 +227,7 @@ class ScriptedServer(threading.Thread):
                 head = lines.readline()
                 if not head:
                     return
-                words = [lines.read(int(lines.readline()[1:]) + 2)[:-2] for _ in range(int(head[1:]))]
+                words = [lines.read(int(lines.readline()[1:]) + 2)[:-2] for _word in range(int(head[1:]))]
                 self.asked.append(b" ".join(words))
                 reply = self._replies.get(b" ".join(words[:2])) or self._replies.get(words[0])
                 client.sendall(reply or b"+OK\r\n")
