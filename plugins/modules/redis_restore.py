@@ -89,6 +89,11 @@ options:
       - By default this changes nothing, so that a job that runs twice does not throw away what was written in between.
     type: bool
     default: false
+  restore_id:
+    description:
+      - With O(state=rolled_back), the restore to undo, where a newer one over it was undone already.
+      - Without it, only the newest restore is, so that a job that runs twice does not go one restore further back.
+    type: str
   wait_timeout:
     description:
       - Seconds to wait until no process serves at the address or writes in the data directory. The saving child of a killed
@@ -252,6 +257,7 @@ def main() -> None:
                 "server_files": {"type": "str", "choices": ["none", "missing", "replace"], "default": "missing"},
                 "close_writes": {"type": "bool", "default": False},
                 "force": {"type": "bool", "default": False},
+                "restore_id": {"type": "str"},
                 "wait_timeout": {"type": "int", "default": 30},
             },
         ),
@@ -268,6 +274,7 @@ def main() -> None:
             close_writes=params["close_writes"],
             wait=params["wait_timeout"],
             force=params["force"],
+            restore_id=params["restore_id"] or "",
             check_mode=module.check_mode,
             state=state_of(params),
         )

@@ -250,8 +250,13 @@ def test_staging_over_an_active_restore_keeps_both_previous_sets(target: RedisPr
     target.start()
     assert target.client().get("written") == b"after the first restore"
     target.stop()
-    # The first is the open one again: it can be undone as well.
-    assert restore.step("rolled_back")["restore"]["label"] == first.label
+    # Asked twice, nothing more is undone; the first is the open one again, and can be named.
+    saved = data_tree(target)
+    again = restore.step("rolled_back")
+    assert again["changed"] is False
+    assert data_tree(target) == saved
+    assert "restore_id" in str(again["actions"])
+    assert restore.step("rolled_back", restore_id=kept_first.parent.name)["restore"]["label"] == first.label
     assert data_tree(target) == original
     assert restore.step("rolled_back")["changed"] is False
 

@@ -24,7 +24,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Options:
-    """How. `force` restores again what was restored last.
+    """How. `force` restores again what was restored last; `restore_id` names an older restore to roll back.
 
     `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the wait for processes to end."""
 
@@ -33,6 +33,7 @@ class Options:
     close_writes: bool = False
     wait: float = 30.0
     force: bool = False
+    restore_id: str = ""
     check_mode: bool = False
     state: HostState | None = None
 

@@ -207,6 +207,14 @@ def _take_back(workspace: Workspace, journal: Journal, place: Placed) -> list[st
 
 
 
+def _is_meant(workspace: Workspace, journal: Journal, options: Options) -> bool:
+    """Whether the open restore is the one to roll back: asked twice, we must not go one restore further back."""
+    if options.restore_id:
+        return journal.id == options.restore_id
+    newest = next(j for j in workspace.journals() if j.state != "staging")
+    return newest.id == journal.id
+
+
 def roll_back(instance: Instance, options: Options) -> Outcome:
     """Put the previous data back, the restored aside. The server must be stopped if data was swapped. Idempotent."""
     directory = require_data_dir(instance)
@@ -214,6 +222,10 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
     journal = workspace.current()
     if not workspace.journals():
         return Outcome(False)
+    if journal is not None and not _is_meant(workspace, journal, options):
+        open_one = f"the older restore {journal.id} of {journal.label}"
+        note = f"{open_one} is still open; name it with restore_id to undo it too"
+        return Outcome(False, [note], result_of(workspace, workspace.journals()[0]))
     if options.check_mode:
         if journal is not None:
             return Outcome(True, [f"would roll the restore {journal.id} of {journal.label} back"])
