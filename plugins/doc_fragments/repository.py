@@ -1,21 +1,11 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The option that names repositories."""
+"""The options that name repositories."""
 
 from __future__ import annotations
 
-
-class ModuleDocFragment:
-    """Doc fragment `globalscope.redis_backup.repository`."""
-
-    DOCUMENTATION = r"""
-options:
-  repositories:
-    description: The places that keep the backups.
-    type: list
-    elements: dict
-    required: true
+_SUBOPTIONS = """
     suboptions:
       name:
         description: A short name for the repository, used in results and messages.
@@ -27,12 +17,36 @@ options:
         choices: [posix]
         default: posix
       path:
-        description: Absolute path of the directory. Required for O(repositories[].type=posix).
+        description: Absolute path of the directory. Required for V(posix).
         type: path
       create:
         description:
-          - Whether to create a directory that is missing.
+          - Whether to create a directory that is missing, when a backup is written.
           - By default this is an error, so that the mount point of a share that is not mounted is never filled.
         type: bool
         default: false
 """
+
+
+class ModuleDocFragment:
+    """Doc fragments `globalscope.redis_backup.repository` (several) and `globalscope.redis_backup.repository.single`."""
+
+    DOCUMENTATION = (
+        r"""
+options:
+  repositories:
+    description: The places that keep the backups.
+    type: list
+    elements: dict
+    required: true"""
+        + _SUBOPTIONS
+    )
+
+    SINGLE = (
+        r"""
+options:
+  repository:
+    description: The repository to restore from. Required for O(state=staged); given later, it must be the staged one.
+    type: dict"""
+        + _SUBOPTIONS
+    )

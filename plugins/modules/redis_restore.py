@@ -19,6 +19,7 @@ description:
   - The role P(globalscope.redis_backup.redis_restore#role) runs all steps, stops and starts the server and verifies the data.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
+  - globalscope.redis_backup.repository.single
   - globalscope.redis_backup.attributes
 attributes:
   check_mode:
@@ -33,26 +34,6 @@ options:
     type: str
     choices: [staged, active, rolled_back, committed]
     required: true
-  repository:
-    description: The repository to restore from. Required for O(state=staged); given later, it must be the staged one.
-    type: dict
-    suboptions:
-      name:
-        description: A short name for the repository, used in results and messages.
-        type: str
-        required: true
-      type:
-        description: Kind of the repository. V(posix) is a directory on a local disk or a mounted network file system.
-        type: str
-        choices: [posix]
-        default: posix
-      path:
-        description: Absolute path of the directory. Required for O(repository.type=posix).
-        type: path
-      create:
-        description: Taken for symmetry with other modules; a restore never creates a repository.
-        type: bool
-        default: false
   source_instance:
     description: Name of the instance whose backup is restored. Without it, O(instance).
     type: str

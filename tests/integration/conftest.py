@@ -16,6 +16,7 @@ import pytest
 
 from support.hosts import Host, Lab, lab
 from support.machine import AgeKey, make_age_key, tmpfs
+from support.restores import Backup, Backups, fill_with_old_data
 from support.servers import BUILD_NAMES, Build, BuildMissing, RedisProcess, build_named
 
 MakeServer = Callable[..., RedisProcess]
@@ -114,3 +115,21 @@ def hosts(host_lab: Lab) -> Callable[[int], list[Host]]:
 def host(hosts: Callable[[int], list[Host]]) -> Host:
     """One running host, shared by all tests that ask."""
     return hosts(1)[0]
+
+
+@pytest.fixture(scope="module")
+def backups(tmp_path_factory: pytest.TempPathFactory) -> Backups:
+    return Backups(tmp_path_factory.mktemp("backups"))
+
+
+@pytest.fixture
+def backup(backups: Backups, any_build: Build) -> Backup:
+    return backups.of(any_build)
+
+
+@pytest.fixture
+def target(any_build: Build, make_server: MakeServer) -> RedisProcess:
+    """A running server with an AOF and other data than any backup's."""
+    server = make_server(any_build, conf={"appendonly": "yes", "save": "3600 1"})
+    fill_with_old_data(server.client())
+    return server

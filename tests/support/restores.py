@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from support.dataset import load_multiframe, raw, send
-from support.modules import run_module
+from support.modules import ModuleFailed, run_module
 from support.servers import Build, RedisProcess
 from support.values import Values, differences, snapshot_values
 from support.waiting import wait_for
@@ -190,3 +191,16 @@ def assert_serves_for_good(server: RedisProcess, values: Values) -> None:
 def wait_past(values: Sequence[int]) -> None:
     """Wait until these moments (UTC milliseconds) have passed."""
     wait_for(lambda: time.time() * 1000 > max(values), "keys to be past their time")
+
+
+def refused(restore: Restore, state: str, words: str, **params: Any) -> str:
+    """A step fails with these words and touches no file; returns its message."""
+    before = file_tree(restore.server.directory)
+    with pytest.raises(ModuleFailed, match=words) as failure:
+        restore.step(state, **params)
+    after = file_tree(restore.server.directory)
+    for tree in (before, after):
+        for name in [name for name in tree if name.endswith(".log") or name == f"data/{WORKSPACE}/lock"]:
+            del tree[name]
+    assert after == before
+    return failure.value.msg
