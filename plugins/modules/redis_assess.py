@@ -116,6 +116,11 @@ passed_over:
   type: list
   elements: str
   sample: []
+repository_problems:
+  description: Repositories that cannot be read, each with its reason. When none can, the module fails.
+  returned: success
+  type: dict
+  sample: {}
 backup_problem:
   description: Why no backup can be used, empty when one can.
   returned: success

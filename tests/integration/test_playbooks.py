@@ -317,6 +317,39 @@ def test_the_newest_backup_before_a_time_is_taken(site: Site) -> None:
     assert site.server.client().exists("second") == 0
 
 
+def test_a_repository_that_is_gone_does_not_stop_the_recovery(site: Site) -> None:
+    """Two repositories, the first is lost with the disk: the second serves, and the report names the loss."""
+    second = site.directory / "second"
+    second.mkdir()
+    both = [{"name": "local", "path": str(site.repository)}, {"name": "second", "path": str(second)}]
+    wanted = snapshot_values(site.server.client())
+    site.play("backup", {"redis_backup_repositories": both}).ok()
+    site.lose_the_disk()
+    shutil.rmtree(site.repository)
+    site.play("disaster_recovery", {"redis_backup_repositories": both}).ok()
+    assert differences(wanted, snapshot_values(site.server.client())) == []
+    report = site.report()
+    assert report["backup"]["repository"] == "second" and "local" in report["repository_problems"]
+
+
+def test_a_damaged_copy_is_refused_and_another_can_be_named(site: Site) -> None:
+    second = site.directory / "second"
+    second.mkdir()
+    both = [{"name": "local", "path": str(site.repository)}, {"name": "second", "path": str(second)}]
+    wanted = snapshot_values(site.server.client())
+    site.play("backup", {"redis_backup_repositories": both}).ok()
+    site.lose_the_disk()
+    (artefact,) = site.repository.rglob("dump.rdb.zst.age")
+    stored = artefact.read_bytes()
+    artefact.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))
+    refused = site.play("disaster_recovery", {"redis_backup_repositories": both})
+    assert refused.rc != 0 and "is damaged" in refused.stdout
+    assert "redis_disaster_recovery_repository" in str(site.report()["next_steps"])
+    other = {"redis_backup_repositories": both, "redis_disaster_recovery_repository": "second"}
+    site.play("disaster_recovery", other).ok()
+    assert differences(wanted, snapshot_values(site.server.client())) == []
+
+
 def test_storing_in_the_clear_must_be_said(site: Site) -> None:
     refused = site.play("backup", {"redis_backup_recipients": []})
     assert refused.rc != 0 and "redis_backup_encryption: none" in refused.stdout

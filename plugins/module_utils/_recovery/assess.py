@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import RecoveryError, RepositoryError
-from .._repository.catalog import Entry, choose, list_backups, passed_over
+from .._repository.catalog import Entry, choose, list_backups, passed_over, readable_stores
 from .._repository.manifest import Manifest
 from .._repository.store import Store
 from .._restore.data_dir import data_entries
@@ -168,10 +168,10 @@ class Question:
     shrink_ratio: float = 0.5
 
 
-def _chosen(question: Question) -> tuple[Entry | None, str, list[str]]:
+def _chosen(question: Question, stores: Sequence[Store]) -> tuple[Entry | None, str, list[str]]:
     """The backup that a recovery would use, else why there is none; and the newer ones that cannot be used."""
-    where = ", ".join(store.where() for store in question.stores)
-    entries = list_backups(question.stores, question.source_instance)
+    where = ", ".join(store.where() for store in stores)
+    entries = list_backups(stores, question.source_instance)
     try:
         chosen = choose(entries, question.source_instance, where, label=question.label, at=question.at)
     except RepositoryError as error:
@@ -191,7 +191,8 @@ def _cut_short(instance: Instance) -> Journal | None:
 def assess(instance: Instance, question: Question) -> dict[str, Any]:
     """The assessment of one instance: damage, what is left, when it failed, what a recovery brings and loses."""
     facts = instance.facts
-    entry, problem, passed = _chosen(question)
+    stores, unreadable = readable_stores(question.stores)
+    entry, problem, passed = _chosen(question, stores)
     manifest = entry.manifest if entry else None
     files = data_files(instance)
     keys = facts.keys if facts else None
@@ -238,4 +239,5 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         "repository": entry.stores[0].name if entry else "",
         "backup_problem": problem,
         "passed_over": passed,
+        "repository_problems": unreadable,
     }

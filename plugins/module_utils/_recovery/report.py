@@ -73,6 +73,7 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
         "failed_at_source": assessment.get("failed_at_source"),
         "damage": list(assessment.get("damage", [])),
         "passed_over": list(assessment.get("passed_over", [])),
+        "repository_problems": dict(assessment.get("repository_problems", {})),
         "backup": {
             "label": backup.get("label"),
             "time": backup.get("time"),
@@ -114,7 +115,10 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
     if report["outcome"] == "failed":
         steps = ["Read the error above; nothing was deleted, and running again is safe."]
         if report["backup"]:
-            steps.append("To use another backup, set redis_disaster_recovery_label or redis_disaster_recovery_at.")
+            steps.append(
+                "To use another backup, set redis_disaster_recovery_label or redis_disaster_recovery_at; to use "
+                "another repository's copy of it, redis_disaster_recovery_repository."
+            )
         return steps
     steps = ["Find the cause of the failure before it comes again.", "Make a new backup now: playbook backup.yml."]
     if report["previous_data"]:

@@ -144,6 +144,21 @@ def list_backups(stores: Sequence[Store], instance: str) -> list[Entry]:
     return sorted(merged.values(), key=lambda e: (e.manifest.snapshot_time if e.manifest else 0.0, e.label))
 
 
+def readable_stores(stores: Sequence[Store]) -> tuple[list[Store], dict[str, str]]:
+    """The stores that can be read, and why the others cannot, by name. Raises the last error when none can."""
+    good: list[Store] = []
+    problems: dict[str, RepositoryError] = {}
+    for store in stores:
+        try:
+            store.names("")
+            good.append(store)
+        except RepositoryError as error:
+            problems[store.name] = error
+    if not good and problems:
+        raise list(problems.values())[-1]
+    return good, {name: str(error) for name, error in problems.items()}
+
+
 def list_instances(stores: Iterable[Store]) -> list[str]:
     """The instances that have backups in any store."""
     found: set[str] = set()

@@ -151,18 +151,18 @@ def test_data_files(tmp_path: Path) -> None:
 
 def test_the_backup_that_would_be_used() -> None:
     store = MemoryStore()
-    assert _chosen(Question([store], "db-6379"))[0] is None
-    assert "holds no usable backup of db-6379" in _chosen(Question([store], "db-6379"))[1]
+    assert _chosen(Question([store], "db-6379"), [store])[0] is None
+    assert "holds no usable backup of db-6379" in _chosen(Question([store], "db-6379"), [store])[1]
     old, new = put(store, T0), put(store, T0 + 60)
     for question, label in (
         (Question([store], "db-6379"), new),
         (Question([store], "db-6379", at=T0 + 1.0), old),
         (Question([store], "db-6379", label=old), old),
     ):
-        entry, problem, passed = _chosen(question)
+        entry, problem, passed = _chosen(question, [store])
         assert entry is not None and entry.label == label and problem == "" and passed == []
     store.files[f"db-6379/backup/{new}/manifest.json"] += b" "
-    entry, problem, passed = _chosen(Question([store], "db-6379"))
+    entry, problem, passed = _chosen(Question([store], "db-6379"), [store])
     assert entry is not None and entry.label == old and new in passed[0]
 
 

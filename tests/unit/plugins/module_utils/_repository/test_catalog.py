@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import DamagedError, NotFoundError
@@ -16,7 +17,9 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._reposito
     list_instances,
     newest_before,
     read_entry,
+    readable_stores,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.posix import PosixStore
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.backups import T0, document, put
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.memory_store import MemoryStore
 from hypothesis import given
@@ -193,3 +196,12 @@ def test_choose() -> None:
         chosen(at=T0 - 1)
     with pytest.raises(NotFoundError, match="Usable are: none"):
         choose([], NAME, "here", label=None, at=None)
+
+
+def test_a_store_that_is_gone_does_not_hide_the_others(tmp_path: Path) -> None:
+    gone, there = PosixStore("gone", str(tmp_path / "gone")), PosixStore("there", str(tmp_path))
+    good, problems = readable_stores([gone, there])
+    assert [store.name for store in good] == ["there"]
+    assert "does not exist" in problems["gone"]
+    with pytest.raises(NotFoundError):
+        readable_stores([gone])
