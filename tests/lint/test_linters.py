@@ -33,7 +33,8 @@ def checkout() -> Path:
 @pytest.mark.parametrize("linter", LINTERS)
 def test_linter(linter: str, checkout: Path) -> None:
     """The linter finds nothing."""
-    run_tool(LINTERS[linter], cwd=checkout)
+    # antsibull-docs takes its own temporary directory for a link when that name ends with an underscore.
+    run_tool(LINTERS[linter], cwd=checkout, stumbles='Unknown target name: "antsibull-docs-')
 
 
 def test_mypy() -> None:

@@ -16,11 +16,17 @@ from support.checkout import CACHE
 
 
 def run_tool(
-    command: Sequence[str | Path], cwd: Path, *, environment: Mapping[str, str] | None = None, timeout: int = 900
+    command: Sequence[str | Path],
+    cwd: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout: int = 900,
+    stumbles: str = "",
 ) -> str:
     """Run the command in cwd and return its output; the test fails with that output when the tool objects.
 
     Tools that ask git are kept from finding the checkout around the cache: it would tell them to ignore everything.
+    A tool whose complaint holds `stumbles`, a known fault of its own, is run again.
     """
     done = subprocess.run(
         command,
@@ -40,6 +46,8 @@ def run_tool(
         timeout=timeout,
         check=False,
     )
+    if done.returncode != 0 and stumbles and stumbles in done.stdout:
+        return run_tool(command, cwd, environment=environment, timeout=timeout)
     if done.returncode != 0:
         pytest.fail(f"{' '.join(map(str, command))} ended {done.returncode}\n{done.stdout}", pytrace=False)
     return done.stdout
