@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterator
 
 from .._errors import SnapshotError
+from .._server.capabilities import why_no_stream
 from .._server.connection import ReplyError
 from .._server.instance import Instance
 from .._snapshot.bgsave import DumpPlace, save_to_disk
 from .._snapshot.source import RdbSource
-from .._snapshot.stream import StreamSource, why_no_stream
+from .._snapshot.stream import StreamSource
 
 
 def why_no_file(instance: Instance) -> str | None:

@@ -24,10 +24,10 @@ from .._repository.layout import (
 from .._repository.manifest import Manifest, StoredFile, seal
 from .._repository.pipeline import quietly_abort, store_chunks
 from .._repository.store import Sink, Store
-from .._server.describe import topology
 from .._server.facts import Facts, parse_modules
 from .._server.instance import Instance
 from .._server.latency import ping_latency
+from .._server.topology import topology
 from .._snapshot.checker import RdbChecker
 from .._snapshot.proof import CheckReport, why_unproven
 from .._snapshot.rdb_header import HEADER_BYTES, RdbHeader, parse_header

@@ -6,55 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from typing import Any
 
 from .._errors import ProgramError
-from .._snapshot.stream import why_no_stream
-from .facts import Facts, parse_modules
+from .capabilities import capabilities
 from .instance import Instance
-
-
-def topology(facts: Facts) -> dict[str, Any]:
-    """The node's place among others, as INFO tells it. Pure."""
-    replicas = []
-    for number in range(facts.number("connected_slaves")):
-        fields = dict(p.split("=", 1) for p in facts.info.get(f"slave{number}", "").split(",") if "=" in p)
-        if "ip" in fields:
-            replicas.append(
-                {
-                    "host": fields["ip"],
-                    "port": int(fields.get("port", 0)),
-                    "state": fields.get("state", ""),
-                    "offset": int(fields.get("offset", 0)),
-                }
-            )
-    primary = None
-    if facts.role == "replica":
-        primary = {
-            "host": facts.info.get("master_host", ""),
-            "port": facts.number("master_port"),
-            "link_up": facts.link_up,
-            "sync_in_progress": facts.syncing,
-        }
-    return {"mode": facts.mode, "role": facts.role, "primary": primary, "replicas": replicas}
-
-
-def capabilities(instance: Instance, facts: Facts) -> dict[str, Any]:
-    """What can be done with the server from this host, and why not where it cannot."""
-    diskless = instance.config.get("repl-diskless-sync")
-    no_stream = why_no_stream(facts, diskless)
-    programs = {name: shutil.which(name) or "" for name in ("zstd", "age")}
-    return {
-        "config": bool(instance.config),
-        "functions": facts.version >= (7, 0),
-        "stream": no_stream is None,
-        "stream_refused_because": no_stream or "",
-        "dump_readable": bool(instance.paths.dir) and os.access(instance.paths.dir, os.R_OK | os.X_OK),
-        "programs": programs,
-        "modules": parse_modules(facts.info),
-    }
+from .topology import topology
 
 
 def describe(instance: Instance) -> dict[str, Any]:

@@ -43,21 +43,6 @@ def parse_transfer_header(line: bytes) -> TransferHeader:
     return TransferHeader(-1, match.group(1)) if match.group(1) else TransferHeader(int(match.group(2)))
 
 
-def why_no_stream(facts: Facts, diskless: str | None) -> str | None:
-    """The reason not to ask this server for a stream; None when it can be asked. Pure.
-
-    `diskless` is its repl-diskless-sync, None when it does not tell. A transfer by way of its disk would overwrite its
-    dump.rdb and move LASTSAVE.
-    """
-    if facts.version < (6, 2):
-        return f"version {facts.version_text} does not know rdb-only"
-    if diskless == "no" or (diskless is None and facts.flavour == "redis" and facts.version < (7, 0)):
-        return "repl-diskless-sync is off, so that the server would write the RDB over its own dump file first"
-    if not facts.link_up:
-        return "it is a replica whose link to its primary is down"
-    return None
-
-
 class StreamSource:
     """A running full synchronisation. Use as a context manager: entering asks, `chunks` reads, leaving hangs up."""
 

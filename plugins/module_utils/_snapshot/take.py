@@ -14,6 +14,7 @@ from typing import Any
 
 from .._errors import DamagedError, SnapshotError
 from .._files import PRIVATE_FILE, fsync_dir
+from .._server.capabilities import why_no_stream
 from .._server.instance import Instance
 from .._times import now, to_iso
 from .bgsave import DumpPlace, save_to_disk
@@ -21,7 +22,7 @@ from .checker import RdbChecker, check_file
 from .proof import CheckReport, why_unproven
 from .rdb_header import HEADER_BYTES, RdbHeader, parse_header
 from .source import FileSource, SnapshotOrigin
-from .stream import StreamSource, why_no_stream
+from .stream import StreamSource
 
 
 @dataclass(frozen=True)

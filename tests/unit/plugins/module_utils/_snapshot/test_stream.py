@@ -18,12 +18,10 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.c
     Server,
     UnreachableError,
 )
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.facts import Facts
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._snapshot.stream import (
     StreamSource,
     TransferHeader,
     parse_transfer_header,
-    why_no_stream,
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -52,27 +50,6 @@ def test_transfer_header(line: bytes, header: TransferHeader) -> None:
 def test_other_words_are_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match="unexpected words before the RDB"):
         parse_transfer_header(line)
-
-
-@pytest.mark.parametrize(
-    ("info", "diskless", "why"),
-    [
-        ({"redis_version": "7.0.15"}, "yes", None),
-        ({"redis_version": "7.0.15"}, None, None),
-        ({"redis_version": "7.0.15"}, "no", "repl-diskless-sync is off"),
-        ({"redis_version": "6.2.14"}, "yes", None),
-        ({"redis_version": "6.2.14"}, "no", "repl-diskless-sync is off"),
-        ({"redis_version": "6.2.14"}, None, "repl-diskless-sync is off"),
-        ({"redis_version": "6.0.9"}, "yes", "version 6.0.9 does not know rdb-only"),
-        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, None, None),
-        ({"redis_version": "7.0.15", "role": "slave", "master_link_status": "down"}, "yes", "link to its primary"),
-        ({"redis_version": "7.0.15", "role": "slave", "master_link_status": "up"}, "yes", None),
-        ({}, "yes", "does not know rdb-only"),
-    ],
-)
-def test_why_no_stream(info: dict[str, str], diskless: str | None, why: str | None) -> None:
-    found = why_no_stream(Facts(info), diskless)
-    assert found is None if why is None else why in (found or "")
 
 
 def source_on(sock: socket.socket) -> StreamSource:

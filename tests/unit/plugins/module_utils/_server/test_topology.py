@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.describe import topology
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.facts import Facts
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.latency import percentile
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.topology import topology
 from hypothesis import given
 from hypothesis import strategies as st
 
