@@ -196,6 +196,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import make_backup
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import BackupRequest
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.guards import require_settled
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 
 
@@ -237,7 +238,11 @@ def main() -> None:
             adopt=params["adopt"],
             wait_timeout=params["wait_timeout"],
         )
-        made = make_backup(find_instance(login_of(params), place_of(params)), request, check_mode=module.check_mode)
+        found = find_instance(login_of(params), place_of(params))
+        require_settled(found)
+        made = make_backup(found, request, check_mode=module.check_mode)
+        for warning in made.warnings:
+            module.warn(warning)
         module.exit_json(changed=made.changed, actions=made.actions, backup=made.backup, diff=made.diff)
 
 

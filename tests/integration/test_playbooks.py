@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,9 @@ import pytest
 from support.dataset import load_multiframe
 from support.machine import AgeKey
 from support.modules import run_module
-from support.plays import PlayResult, playbook_path, run_playbook
+from support.plays import playbook_path, run_playbook
 from support.servers import Build, RedisProcess
+from support.sites import Site
 from support.values import differences, snapshot_server, snapshot_values
 
 PASSWORD = "correct-horse-battery-staple"
@@ -35,56 +33,6 @@ def tree(*roots: Path) -> dict[str, str]:
             else:
                 found[str(path)] = "directory"
     return found
-
-
-class Site:
-    """One server with what an inventory says of it: repository, key, state, reports below one directory."""
-
-    def __init__(self, server: RedisProcess, directory: Path, key: AgeKey, name: str = "multiframe") -> None:
-        self.server, self.directory, self.key, self.name = server, directory, key, name
-        self.repository = directory / "repository"
-        self.repository.mkdir(exist_ok=True)
-        self.reports = directory / "reports"
-
-    def instance(self, **more: Any) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            **self.server.connection,
-            "config_file": str(self.server.conf_path),
-            "executable": str(self.server.build.executable),
-            "start_command": self.server.start_command,
-            "stop_command": self.server.stop_command,
-            "state_dir": str(self.directory / f"state-{self.name}"),
-            **more,
-        }
-
-    def variables(self) -> dict[str, Any]:
-        return {
-            "redis_become": False,
-            "redis_common_install": False,
-            "redis_backup_repositories": [{"name": "local", "path": str(self.repository)}],
-            "redis_backup_recipients": [self.key.recipient],
-            "redis_restore_identities": [str(self.key.identity)],
-            "redis_disaster_recovery_report_dir": str(self.reports),
-        }
-
-    def play(self, playbook: str, extra: Mapping[str, Any] | None = None, **options: Any) -> PlayResult:
-        instance = self.instance(**options.pop("instance", {}))
-        inventory = {"redis": {"hosts": {self.name: {"redis_instances": [instance]}}, "vars": self.variables()}}
-        found = playbook if "." in playbook else playbook_path(playbook)
-        return run_playbook(found, inventory, extra, **options)
-
-    def report(self) -> dict[str, Any]:
-        """The newest recovery report."""
-        newest = max(self.reports.glob("*.json"), key=os.path.getmtime)
-        found: dict[str, Any] = json.loads(newest.read_text())
-        return found
-
-    def lose_the_disk(self) -> None:
-        self.server.kill()
-        self.server.destroy()
-        shutil.rmtree(self.server.data_dir)
-        self.server.data_dir.mkdir()
 
 
 def digest_of(server: RedisProcess) -> str:
@@ -410,7 +358,7 @@ def test_no_secret_is_shown_or_left(any_build: Build, make_server: Any, tmp_path
     assert server.client().get("a") == b"1"
     assert PASSWORD not in output
     assert secret not in output
-    assert list(Path("/dev/shm").glob("redis_backup.*")) == []
+    assert list(Path("/run").glob("redis_backup-*")) == []
     for root in (site.repository, site.reports, tmp_path / "state-multiframe"):
         for path in root.rglob("*"):
             if path.is_file():

@@ -34,7 +34,6 @@ from support.waiting import wait_for
 MakeServer = Callable[..., RedisProcess]
 
 
-
 def visitors(server: RedisProcess) -> int:
     """How many modules have looked at the server; they keep their connection while they wait for its end."""
     with server.client() as client:
@@ -64,8 +63,6 @@ def test_two_restores_at_once(target: RedisProcess, backup: Backup) -> None:
     target.stop()
     restore.step("rolled_back")
     assert data_tree(target) == before
-
-
 
 
 def test_running_server_is_not_swapped_under(target: RedisProcess, backup: Backup) -> None:

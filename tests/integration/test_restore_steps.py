@@ -31,7 +31,6 @@ from support.waiting import wait_for
 MakeServer = Callable[..., RedisProcess]
 
 
-
 def test_each_step_is_repeatable(target: RedisProcess, backup: Backup) -> None:
     restore = Restore(target, backup)
     staged = restore.step("staged")

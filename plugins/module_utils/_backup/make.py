@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from .._errors import RepositoryError, ServerError
 from .._files import locked
@@ -22,9 +23,11 @@ from .._repository.store import Store
 from .._server.instance import Instance
 from .._times import in_words, now
 from .request import BackupRequest, BackupResult
-from .write import ENGINE, result_of, write_backup
+from .write import ENGINE, result_of, some_failed, write_backup
 
 _REMAINS_LOOKED_AT = 32
+_CLOCK_SKEW = 300.0
+_SHRUNK = 0.5
 
 
 def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool = False) -> BackupResult:
@@ -42,11 +45,13 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
             hint="Back up the primary, or another replica, or mend the link first",
         )
     require_name(name)
-    for store in request.stores:
-        store.prepare(dry=check_mode)
+    asked = request
+    request, absent = _usable_stores(request, check_mode)
     # Asked before anything is written: the place may be somebody else's.
     agree(list(request.stores), name, request.state, adopt=request.adopt, dry=True)
     if check_mode:
+        if absent:
+            raise some_failed(instance, "that would be made", absent, [])
         return _planned(name, request)
     busy = RepositoryError(
         f"another task is at work on {instance.title} on this host",
@@ -60,13 +65,35 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
         identity = agree(list(request.stores), name, request.state, adopt=request.adopt)
         actions = [action for store in request.stores for action in _clean(store, name)]
         young = _young_enough(name, request)
-        if young is not None:
-            return BackupResult(bool(actions), actions, result_of(young, [s.name for s in request.stores]))
+        if young is not None and not absent:
+            return BackupResult(bool(actions), actions, result_of(young, [s.name for s in asked.stores]))
         _refuse_when_full(name, request)
-        before = _newest_lines(name, request)
+        before, last = _newest_lines(name, request), newest_manifest(request.stores[0], name)
         result = write_backup(instance, facts, identity, request, actions)
+        backup = result.backup or {}
+        if absent:
+            raise some_failed(instance, backup["label"], absent, backup["repositories"])
         result.diff = {"before": before, "after": _newest_lines(name, request)}
+        if last is not None and backup["keys"] < (last.keys - last.expires) * _SHRUNK:
+            result.warnings.append(
+                f"the backup {backup['label']} of {instance.title} holds {backup['keys']} keys, {last.label} before it "
+                f"{last.keys}: look whether the server has lost data"
+            )
         return result
+
+
+def _usable_stores(request: BackupRequest, check_mode: bool) -> tuple[BackupRequest, dict[str, RepositoryError]]:
+    """The request with those stores only that can be written, and why the others cannot. Raises when none can."""
+    absent: dict[str, RepositoryError] = {}
+    for store in request.stores:
+        try:
+            store.prepare(dry=check_mode)
+        except RepositoryError as error:
+            absent[store.name] = error
+    usable = tuple(store for store in request.stores if store.name not in absent)
+    if not usable:
+        raise next(iter(absent.values()))
+    return replace(request, stores=usable), absent
 
 
 def newest_manifest(store: Store, instance: str) -> Manifest | None:
@@ -85,8 +112,9 @@ def _young_enough(name: str, request: BackupRequest) -> Manifest | None:
     newest = [newest_manifest(store, name) for store in request.stores]
     oldest = None
     for manifest in newest:
-        if manifest is None or now() - manifest.snapshot_time > request.max_age:
-            return None
+        age = now() - manifest.snapshot_time if manifest is not None else None
+        if manifest is None or age is None or not -_CLOCK_SKEW <= age <= request.max_age:
+            return None  # dated in the future, it was made by a clock that was wrong
         if oldest is None or manifest.snapshot_time < oldest.snapshot_time:
             oldest = manifest
     return oldest

@@ -17,26 +17,33 @@ from .._config.conf_file import quote_arg, split_args
 _SECRET = {"requirepass", "masterauth", "primaryauth", "tls-key-file-pass", "tls-client-key-file-pass"}
 _SENTINEL_SECRET = {"auth-pass", "sentinel-pass"}
 _NOTE = "# left out of this unencrypted backup: "
+# In a comment a secret word with anything behind it, or a user with a password or its hash, may be an old secret.
+_IN_COMMENT = re.compile(
+    rf"({'|'.join(sorted((*_SECRET, *_SENTINEL_SECRET)))})\W*\s\s*\S|\buser\b.*[\s\"'][><#!]\S", re.IGNORECASE
+)
 
 
 def redact_conf(text: str) -> str:
-    """redis.conf without passwords; other lines stay as they are."""
-    return "".join(_line(line) for line in _lines(text))
+    """redis.conf without passwords, and what may be one; other lines stay as they are."""
+    return "".join(_line(line) for line in _lines(text.removeprefix("\ufeff")))
 
 
 def redact_acl(text: str) -> str:
     """An ACL file whose users keep their rules and lose their passwords: they cannot log in until given new ones."""
-    return "".join(_acl_line(line) for line in _lines(text))
+    return "".join(_acl_line(line) for line in _lines(text.removeprefix("\ufeff")))
 
 
 def _lines(text: str) -> list[str]:
     return re.split(r"(?<=\n)", text)
 
 
+def _comment(line: str) -> str:
+    return f"{_NOTE}a comment\n" if _IN_COMMENT.search(line) else line
+
+
 def _line(line: str) -> str:
-    if line.lstrip().startswith("#"):  # a password that was commented out may still be one
-        commented = line.lstrip("# \t").split()
-        return f"{_NOTE}{commented[0]}\n" if len(commented) == 2 and commented[0].lower() in _SECRET else line
+    if line.lstrip().startswith("#"):
+        return _comment(line)
     try:
         words = split_args(line)
         readable = True
@@ -46,23 +53,33 @@ def _line(line: str) -> str:
     if not words:
         return line
     name = words[0].lower()
-    if name in _SECRET:
-        return f"{_NOTE}{name}\n"
+    secret = next((known for known in _SECRET if name.startswith(known)), "")
+    if secret:
+        return f"{_NOTE}{secret}\n"
     if name == "sentinel" and len(words) > 1 and words[1].lower() in _SENTINEL_SECRET:
         return f"{_NOTE}{name} {words[1]}\n"
+    if name == "rename-command":  # the new name is a secret by intent
+        return f"{_NOTE}{name}\n"
+    if name == "loadmodule" and len(words) > 2:
+        return f"{name} {quote_arg(words[1])}\n" if readable else f"{_NOTE}{name}\n"
     if name == "user":
         return _user_line([*map(quote_arg, words)], words) if readable else f"{_NOTE}{name}\n"
     return line
 
 
 def _acl_line(line: str) -> str:
-    """A line of an ACL file: words stand between single blanks, quotes mean nothing."""
+    """A line of an ACL file: words stand between single blanks, quotes mean nothing. In doubt all of it goes."""
     words = [word for word in line.strip(" \t\r\n").split(" ") if word]
-    if not words or words[0].startswith("#"):
+    if not words:
         return line
-    return _user_line(words, words)
+    if words[0].startswith("#"):
+        return _comment(line)
+    kept = _user_line(words, words)
+    doubtful = any(char.isspace() and char != " " for char in kept.rstrip("\n"))
+    return f"{_NOTE}a user\n" if doubtful else kept
 
 
 def _user_line(written: Sequence[str], words: Sequence[str]) -> str:
     """The rules of a user without passwords and their hashes."""
-    return " ".join(w for w, word in zip(written, words) if word[:1] not in (">", "<", "#", "!")) + "\n"
+    kept = (w for w, word in zip(written, words) if word.lstrip("\"'")[:1] not in (">", "<", "#", "!"))
+    return " ".join(kept) + "\n"

@@ -36,3 +36,4 @@ class BackupResult:
     actions: list[str]
     backup: dict[str, Any] | None
     diff: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)

@@ -114,7 +114,7 @@ def write_backup(
     done = [name for name in stores if name not in failed]
     actions += [*notes, *(f"wrote {label} to {stores[name].where()}" for name in done)]
     if failed:
-        raise _some_failed(instance, label, failed, done)
+        raise some_failed(instance, label, failed, done)
     return BackupResult(True, actions, result_of(manifest, done))
 
 
@@ -247,7 +247,7 @@ def _forget(stores: dict[str, Store], folder: str) -> None:
             store.remove(folder)
 
 
-def _some_failed(
+def some_failed(
     instance: Instance, label: str, failed: dict[str, RepositoryError], done: list[str]
 ) -> RedisBackupError:
     reasons = "; ".join(str(error) for error in failed.values())

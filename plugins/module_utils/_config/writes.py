@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import re
 
+from .conf_file import split_args
+
 CLOSED = 1_000_000
 SETTING = "min-replicas-to-write"
 LAG = "min-replicas-max-lag"
+_ALIASES = {"min-slaves-to-write": SETTING, "min-slaves-max-lag": LAG}
 _MARK = "# globalscope.redis_backup: writes stay closed until the restore is committed or rolled back"
 _BEFORE = re.compile(rf"({SETTING}|{LAG}) (\d+)")
 
@@ -28,8 +31,16 @@ def _lines(text: str) -> list[str]:
 
 def _own_values(text: str) -> dict[str, str]:
     """The values that a redis.conf gives to our two directives; the last line of each counts."""
-    words = [line.lower().split() for line in _lines(text)]
-    return {w[0]: w[1] for w in words if len(w) > 1 and w[0] in (SETTING, LAG)}
+    found: dict[str, str] = {}
+    for line in _lines(text):
+        try:
+            words = split_args(line.strip())
+        except ValueError:
+            continue
+        name = _ALIASES.get(words[0].lower(), words[0].lower()) if words else ""
+        if len(words) > 1 and name in (SETTING, LAG):
+            found[name] = words[1]
+    return found
 
 
 def close_writes(text: str) -> str:

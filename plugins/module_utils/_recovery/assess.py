@@ -1,159 +1,27 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with an instance, and what can be had back. Decisions are pure; the hands only look."""
+"""The assessment of one instance: what is wrong, what is left, what can be had back. Changes nothing."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import RecoveryError, RepositoryError
+from .._config.conf_file import ENCODING, ERRORS
+from .._config.writes import are_closed
+from .._errors import RepositoryError
 from .._repository.catalog import Entry, choose, list_backups, passed_over, readable_stores
-from .._repository.manifest import Manifest
 from .._repository.store import Store
-from .._restore.data_dir import data_entries
-from .._restore.journal import Journal, Workspace
+from .._restore.closing import writes_are_closed
+from .._restore.journal import SWAPPED, Journal, Workspace
 from .._server.describe import describe
 from .._server.instance import Instance
-from .._server.programs import unit_properties
 from .._times import now, to_iso
-
-_EMPTY_RDB = 200
-_CLOCK_SKEW = 60.0
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file of the data set on disk: bytes, and when it was last written (UTC seconds)."""
-
-    name: str
-    size: int
-    mtime: float
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing that is wrong: `kind` is down, empty or shrunk; `says` tells it in words."""
-
-    kind: str
-    says: str
-
-
-def find_damage(
-    *,
-    state: str,
-    why: str,
-    keys: int | None,
-    files: list[DataFile],
-    manifest: Manifest | None,
-    shrink_ratio: float,
-    unfinished: str = "",
-) -> list[Damage]:
-    """What is wrong with an instance, by what it says and by its newest backup. Pure.
-
-    `unfinished` tells of a restore that was cut short, in words. How many keys a server has while it still loads says
-    nothing.
-    """
-    found = [Damage("unfinished", unfinished)] if unfinished else []
-    if state == "down":
-        size = sum(f.size for f in files)
-        left = f"{len(files)} data files with {size} bytes are left" if files else "no data is left"
-        found.append(Damage("down", f"the server is down ({why}); {left}"))
-    elif state != "loading" and keys is not None and manifest is not None and manifest.keys > 0:
-        lasting = manifest.keys - manifest.expires
-        if keys == 0 and lasting > 0:
-            held = f"its backup {manifest.label} holds {manifest.keys}"
-            found.append(Damage("empty", f"the server holds no keys, {held}"))
-        elif keys < lasting * shrink_ratio:
-            found.append(
-                Damage(
-                    "shrunk",
-                    f"the server holds {keys} keys, less than {shrink_ratio:g} of the {lasting} lasting keys in its "
-                    f"backup {manifest.label}",
-                )
-            )
-    return found
-
-
-def holds_data(*, state: str, keys: int | None, files: list[DataFile]) -> bool:
-    """Whether a recovery would put aside anything that may still be worth something. Pure."""
-    if state == "loading":
-        return True
-    if state != "down":
-        return bool(keys)
-    telling = [f for f in files if not f.name.endswith(".manifest")]
-    return any(f.size > (_EMPTY_RDB if f.name.endswith(".rdb") else 0) for f in telling)
-
-
-def failure_time(
-    *,
-    given: float | None,
-    own: bool,
-    state: str,
-    unit_exit: float | None,
-    files: list[DataFile],
-    started: float | None,
-    dir_changed: float | None,
-    snapshot: float | None,
-    present: float,
-) -> tuple[float, str]:
-    """When the instance failed (UTC seconds), and what says so. Pure.
-
-    `own` is false for another host's instance; `snapshot` is the moment whose data the backup holds. Raises
-    RecoveryError for a given time that lies in the future.
-    """
-    if given is not None and given > present + _CLOCK_SKEW:
-        raise RecoveryError(
-            f"failed_at {to_iso(given)} lies in the future: it is {to_iso(present)}", untouched="Nothing was changed"
-        )
-    if given is not None:
-        return given, "given"
-    if not own:
-        return present, "this assessment; this host cannot know when the other one failed"
-    if state == "down" and unit_exit is not None:
-        return unit_exit, "the unit's exit"
-    if state == "down" and files:
-        return max(f.mtime for f in files), "the newest data file"
-    if state == "down" and dir_changed is not None:
-        return dir_changed, "the last change of the data directory, which is empty"
-    # A server that was emptied while it ran started long before: then nothing tells, and no write may be called safe.
-    if state != "down" and started is not None and (snapshot is None or started > snapshot):
-        return started, "the server's last start"
-    return present, "this assessment (nothing on the host tells more)"
-
-
-def data_files(instance: Instance) -> list[DataFile]:
-    """The files of the data set that are on disk."""
-    directory = instance.paths.dir
-    found: list[DataFile] = []
-    if not directory or not os.path.isdir(directory):
-        return found
-    for entry in data_entries(os.listdir(directory), instance.paths.data_names()):
-        top = os.path.join(directory, entry)
-        paths = [top]
-        if os.path.isdir(top):
-            paths = [os.path.join(root, name) for root, _dirs, names in os.walk(top) for name in names]
-        for path in paths:
-            try:
-                stat = os.stat(path)
-            except FileNotFoundError:
-                continue
-            found.append(DataFile(os.path.relpath(path, directory), stat.st_size, stat.st_mtime))
-    return found
-
-
-def unit_exit_time(service: str) -> float | None:
-    """When the unit's main process last ended, UTC seconds; None when it never did, or there is no unit."""
-    if not service:
-        return None
-    text = unit_properties(service, "ExecMainExitTimestampMonotonic").get("ExecMainExitTimestampMonotonic", "0")
-    if not text.isdigit() or not int(text):
-        return None
-    return now() - (time.clock_gettime(time.CLOCK_MONOTONIC) - int(text) / 1e6)
+from .damage import failure_time, find_damage, holds_data, suspects
+from .remains import data_files, unit_exit_time
 
 
 @dataclass(frozen=True)
@@ -169,14 +37,19 @@ class Question:
 
 
 def _chosen(question: Question, stores: Sequence[Store]) -> tuple[Entry | None, str, list[str]]:
-    """The backup that a recovery would use, else why there is none; and the newer ones that cannot be used."""
+    """The backup that a recovery would use, else why there is none; and the newer ones that it passes over."""
     where = ", ".join(store.where() for store in stores)
     entries = list_backups(stores, question.source_instance)
+    named = question.label != "latest"
+    doubtful = {} if named else suspects(entries, question.shrink_ratio)
+    trusted = [e for e in entries if e.label not in doubtful]
     try:
-        chosen = choose(entries, question.source_instance, where, label=question.label, at=question.at)
+        chosen = choose(trusted, question.source_instance, where, label=question.label, at=question.at)
     except RepositoryError as error:
         return None, str(error), []
-    return chosen, "", passed_over(entries, chosen, question.at) if question.label == "latest" else []
+    if named:
+        return chosen, "", []
+    return chosen, "", passed_over(entries, chosen, question.at, doubtful)
 
 
 def _cut_short(instance: Instance) -> Journal | None:
@@ -185,7 +58,22 @@ def _cut_short(instance: Instance) -> Journal | None:
     if not directory or not os.path.isdir(directory) or not os.access(directory, os.R_OK | os.X_OK):
         return None
     journal = Workspace(directory).current()
-    return journal if journal is not None and journal.state in ("activating", "active", "rolling_back") else None
+    return journal if journal is not None and journal.state in SWAPPED else None
+
+
+def _took_writes(instance: Instance, journal: Journal) -> bool:
+    """Whether clients may have written into what a restore put in place: then it is worth something of its own."""
+    if journal.state in ("activating", "rolling_back"):
+        return False
+    if journal.state == "committing" or not journal.writes_closed:
+        return True
+    if instance.facts is not None:
+        return not writes_are_closed(instance)
+    try:
+        with open(journal.config_file, encoding=ENCODING, errors=ERRORS) as stream:
+            return not are_closed(stream.read())
+    except OSError:
+        return True
 
 
 def assess(instance: Instance, question: Question) -> dict[str, Any]:
@@ -208,16 +96,15 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         if cut_short
         else "",
     )
-    if cut_short is not None and (cut_short.writes_closed or cut_short.state != "active"):
+    holds = holds_data(state=instance.state, keys=keys, files=files)
+    if cut_short is not None and not _took_writes(instance, cut_short):
         holds = False  # what lies there came from the restore, which keeps what was there before
-    else:
-        holds = holds_data(state=instance.state, keys=keys, files=files)
     when, source = failure_time(
         given=question.failed_at,
         own=question.source_instance == instance.name,
         state=instance.state,
         unit_exit=unit_exit_time(instance.place.service),
-        files=files,
+        files=files or [],
         started=now() - facts.number("uptime_in_seconds") if facts else None,
         dir_changed=os.stat(instance.paths.dir).st_mtime if os.path.isdir(instance.paths.dir) else None,
         snapshot=manifest.snapshot_time if manifest else None,
@@ -230,7 +117,7 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         "healthy": not damage,
         "damage": [{"kind": d.kind, "says": d.says} for d in damage],
         "holds_data": holds,
-        "data_files": [{"name": f.name, "size": f.size, "modified": to_iso(f.mtime)} for f in files],
+        "data_files": [{"name": f.name, "size": f.size, "modified": to_iso(f.mtime)} for f in files or []],
         "failed_at": to_iso(when),
         "failed_at_source": source,
         "rpo_seconds": rpo,
@@ -240,4 +127,6 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         "backup_problem": problem,
         "passed_over": passed,
         "repository_problems": unreadable,
+        "open_restore": cut_short.state if cut_short else "",
     }
+

@@ -57,6 +57,9 @@ def count_checks(facts: Facts, expect: Expectation) -> list[Check]:
     if expect.loaded_keys is not None and "rdb_last_load_keys_loaded" in facts.info:
         loaded = facts.number("rdb_last_load_keys_loaded") + facts.number("rdb_last_load_keys_expired")
         checks.append(Check("loaded_keys", loaded == expect.loaded_keys, loaded, expect.loaded_keys))
+    if expect.loaded_keys is not None:
+        evicted = facts.number("evicted_keys")
+        checks.append(Check("evicted_keys", evicted == 0, evicted, "none: maxmemory must hold the data set"))
     return checks
 
 

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
-from .._times import from_iso, to_iso
+from .._times import from_iso, now, to_iso
 from .identity import require_name
 from .layout import MANIFEST, SUMS, backup_path, backups_path, is_label, make_label, sums_text, valid_instance
 from .manifest import Manifest, open_manifest
 from .store import Store
+
+_CLOCK_SKEW = 300.0
 
 
 @dataclass
@@ -168,7 +170,14 @@ def list_instances(stores: Iterable[Store]) -> list[str]:
 
 
 def newest_before(entries: Sequence[Entry], at: float | None = None, engine: str | None = None) -> Entry | None:
-    """The usable backup with the newest data, of those whose data is not newer than `at` (UTC seconds). Pure."""
+    """The usable backup with the newest data, of those whose data is not newer than `at` (UTC seconds). Pure.
+
+    Without `at`, data that is dated in the future (a clock was wrong) counts only where there is no other.
+    """
+    if at is None:
+        present = newest_before(entries, now() + _CLOCK_SKEW, engine)
+        if present is not None:
+            return present
     fitting = [
         e
         for e in entries
@@ -179,14 +188,15 @@ def newest_before(entries: Sequence[Entry], at: float | None = None, engine: str
     return max(fitting, key=lambda e: (e.manifest.snapshot_time, e.label) if e.manifest else (0.0, ""), default=None)
 
 
-def passed_over(entries: Sequence[Entry], chosen: Entry, at: float | None) -> list[str]:
-    """The backups that would be newer than the chosen one and cannot be used, with the reason. Pure.
-
-    Those that are just being written have no reason to be told: they show as incomplete everywhere.
-    """
+def passed_over(
+    entries: Sequence[Entry], chosen: Entry, at: float | None, doubtful: Mapping[str, str] | None = None
+) -> list[str]:
+    """The backups newer than the chosen one that cannot be used, or are `doubtful` (by label), and why. Pure."""
     last = make_label(at, "zzz") if at is not None else "9"
-    broken = [e for e in entries if not e.usable and chosen.label < e.label <= last]
-    return [f"{e.label}: {next(iter(e.problems.values()), 'it cannot be used')}" for e in broken]
+    newer = [e for e in entries if chosen.label < e.label <= last]
+    why = {e.label: next(iter(e.problems.values()), "it cannot be used") for e in newer if not e.usable}
+    why.update({e.label: doubtful[e.label] for e in newer if doubtful and e.label in doubtful})
+    return [f"{label}: {reason}" for label, reason in sorted(why.items())]
 
 
 def choose(entries: Sequence[Entry], instance: str, where: str, *, label: str | None, at: float | None) -> Entry:

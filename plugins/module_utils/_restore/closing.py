@@ -30,6 +30,11 @@ def edit_writes(path: str, *, close: bool) -> bool:
     return True
 
 
+def writes_are_closed(instance: Instance) -> bool:
+    """Whether the running server refuses writes because we closed them."""
+    return instance.config.get(SETTING) == str(CLOSED)
+
+
 def open_all_writes(instance: Instance, journal: Journal) -> list[str]:
     """Open writes in redis.conf and in the running server. The file first: a restart in between opens them too."""
     if not journal.writes_closed:
@@ -44,7 +49,8 @@ def open_all_writes(instance: Instance, journal: Journal) -> list[str]:
             edit_writes(path, close=False)
             actions.append(f"opened writes in {path}")
         conf = load(path)
-        wanted = {name: conf.get(name) or default for name, default in wanted.items()}
+        for name, default in wanted.items():
+            wanted[name] = conf.get(name) or conf.get(name.replace("replicas", "slaves")) or default
     if instance.facts is not None:
         try:
             if instance.server.config_get(SETTING).get(SETTING) == str(CLOSED):

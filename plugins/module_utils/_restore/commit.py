@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from .._errors import RestoreError
+from .._errors import RepositoryError, RestoreError
 from .._files import locked, remove_tree
 from .._server.instance import Instance
 from .closing import open_all_writes
-from .guards import require_data_dir, restore_running
+from .guards import require_data_dir, require_own, restore_running
 from .journal import Journal, Workspace
 from .request import Options, Outcome
 from .results import result_of
@@ -33,7 +33,8 @@ def commit(instance: Instance, options: Options) -> Outcome:
         return Outcome(False, [], result_of(workspace, last))
     if options.check_mode:
         return Outcome(True, [f"would close the restore {journal.id} of {journal.label}"])
-    if journal.state != "active":
+    require_own(instance, journal)
+    if journal.state not in ("active", "committing"):
         raise RestoreError(
             f"the restore {journal.id} of {instance.title} is {journal.state}, not active",
             untouched="Nothing was changed",
@@ -43,6 +44,8 @@ def commit(instance: Instance, options: Options) -> Outcome:
         now = workspace.find(journal.id)
         if now is None or now.state != journal.state:  # another run came first
             raise restore_running(instance)
+        # From here on writes may be open: a crash must never lead back to a rollback.
+        workspace.save(journal, "committing")
         actions = open_all_writes(instance, journal)
         actions += _continue_history(journal, options)
         workspace.save(journal, "committed")
@@ -53,7 +56,10 @@ def commit(instance: Instance, options: Options) -> Outcome:
 
 def _continue_history(journal: Journal, options: Options) -> list[str]:
     """Let a host that lost its memory go on with its own history: its next backup is no stranger's."""
-    if options.state is None or not journal.uuid or options.state.read(journal.instance):
-        return []
-    options.state.write(journal.instance, journal.uuid)
+    try:
+        if options.state is None or not journal.uuid or options.state.read(journal.instance):
+            return []
+        options.state.write(journal.instance, journal.uuid)
+    except RepositoryError as error:
+        return [f"this host could not be told whose history it continues, its next backup will ask: {error.what}"]
     return [f"this host continues the history of {journal.instance} ({journal.uuid})"]

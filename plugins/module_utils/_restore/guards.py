@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from .._config.conf_file import load
 from .._errors import IncompatibleError, ProgramError, RestoreError
 from .._files import free_bytes, make_dirs
 from .._repository.manifest import Manifest, StoredFile
 from .._server.instance import Instance
 from .._server.versions import why_not_loadable
 from .data_dir import why_no_data_dir
+from .journal import SWAPPED, Journal, Workspace
 from .layout import DataLayout
 from .ownership import unit_user
 from .request import Options
@@ -59,6 +61,69 @@ def require_data_dir(instance: Instance, *, create: bool = False) -> str:
             hint="Correct data_dir, or move the foreign files away",
         )
     return directory
+
+
+def require_settled(instance: Instance) -> None:
+    """Raise RestoreError while a restore is swapped in and not proven: a backup of it would pass for a good one."""
+    directory = instance.paths.dir
+    if not directory or not os.path.isdir(directory) or not os.access(directory, os.R_OK | os.X_OK):
+        return
+    workspace = Workspace(directory)
+    if not os.access(workspace.root, os.R_OK | os.X_OK):
+        return  # none was made, or it is another user's, who alone restores here
+    journal = workspace.current()
+    if journal is not None and journal.instance == instance.name and journal.state in SWAPPED:
+        raise RestoreError(
+            f"the restore {journal.id} of {instance.title} is {journal.state}: its data is not proven yet",
+            untouched="No backup was made; the earlier ones are as they were",
+            hint="Commit it or roll it back first, by running the restore or the recovery again",
+        )
+
+
+def require_own(instance: Instance, journal: Journal) -> None:
+    """Raise RestoreError when the open restore belongs to another instance that shares the data directory."""
+    if journal.instance != instance.name:
+        raise RestoreError(
+            f"the open restore {journal.id} in {instance.paths.dir} belongs to {journal.instance}, not {instance.name}",
+            untouched="Nothing was changed",
+            hint="Name that instance; two instances should not share one data directory",
+        )
+
+
+def require_startup_agrees(instance: Instance) -> None:
+    """Raise RestoreError when the next start would read other places than the running server uses.
+
+    CONFIG SET dir or dbfilename without CONFIG REWRITE does that: a restore would be laid where nobody looks.
+    """
+    then, now = instance.next_start, instance.config
+    for name in ("dir", "dbfilename", "appendfilename", "appenddirname"):
+        wanted, used = then.get(name, ""), now.get(name, "")
+        if name == "dir" and not os.path.isabs(wanted):
+            continue
+        if wanted and used and os.path.realpath(wanted) != os.path.realpath(used):
+            raise RestoreError(
+                f"{instance.title} uses {name} {used}, but would start again with {wanted}, as redis.conf says",
+                untouched="Nothing was changed",
+                hint="Make both agree (CONFIG REWRITE, or CONFIG SET), then run again",
+            )
+
+
+def require_openable(instance: Instance) -> None:
+    """Raise RestoreError when writes that are closed for a restore could not be opened again without a restart."""
+    login = instance.server.login
+    if instance.facts is not None:
+        shut = not instance.config
+    else:
+        path = instance.paths.config_file
+        renamed = load(path).all("rename-command") if path and os.path.exists(path) else []
+        gone = any(words[:1] and words[0].lower() == "config" for words in renamed)
+        shut = gone and "config" not in login.command_map
+    if shut:
+        raise RestoreError(
+            f"{instance.title} does not let us use CONFIG: writes closed for the restore could not be opened again",
+            untouched="Nothing was changed",
+            hint="Name a renamed CONFIG in command_map, allow it to the login user, or do without close_writes",
+        )
 
 
 def require_renamable(directory: str, names: Sequence[str]) -> None:

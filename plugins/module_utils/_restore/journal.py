@@ -9,6 +9,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +18,8 @@ from .._files import PRIVATE_DIR, fsync_dir, read_json, remove_tree, write_json
 from .data_dir import WORKSPACE
 
 FORMAT = 1
-OPEN_STATES = ("staged", "activating", "active", "rolling_back")
+SWAPPED = ("activating", "active", "committing", "rolling_back")
+OPEN_STATES = ("staged", *SWAPPED)
 
 
 @dataclass
@@ -84,13 +86,7 @@ class Workspace:
             fsync_dir(self.data_dir)
         except FileExistsError:
             pass
-        found = os.lstat(self.root)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
-            raise RestoreError(
-                f"{self.root} is no folder of this collection: user {found.st_uid} made it, or others may write there",
-                untouched="Nothing was changed",
-                hint="Look who made it, and remove it",
-            )
+        _require_ours(self.root, stat.S_ISDIR)
 
     def folder(self, journal: Journal) -> str:
         return os.path.join(self.root, journal.id)
@@ -121,9 +117,13 @@ class Workspace:
             names = sorted(os.listdir(self.root), reverse=True)
         except FileNotFoundError:
             return []
+        # The server's user owns the folder above and may plant another here: what it wrote is never followed as root.
+        _require_ours(self.root, stat.S_ISDIR)
         for name in names:
             path = os.path.join(self.root, name, "journal.json")
             try:
+                _require_ours(os.path.dirname(path), stat.S_ISDIR)
+                _require_ours(path, stat.S_ISREG)
                 found.append(_read(read_json(path)))
             except (FileNotFoundError, NotADirectoryError):
                 continue
@@ -156,8 +156,25 @@ class Workspace:
         return gone
 
 
+def _require_ours(path: str, kind: Callable[[int], bool]) -> None:
+    """Raise RestoreError for what another user made or may write. What is not there, or no folder, is no matter."""
+    found = os.lstat(path)
+    if stat.S_ISREG(found.st_mode) and kind is stat.S_ISDIR and found.st_uid in (0, os.geteuid()):
+        raise NotADirectoryError(path)
+    if not kind(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise RestoreError(
+            f"{path} is not of this collection: user {found.st_uid} made it, or others may write there",
+            untouched="Nothing was changed",
+            hint="Look who made it, and remove it",
+        )
+
+
 def _read(document: dict[str, Any]) -> Journal:
     if document.pop("format") != FORMAT:
         raise ValueError("its format is not known to this version")
     placed = [Placed(**entry) for entry in document.pop("placed")]
-    return Journal(**document, placed=placed)
+    journal = Journal(**document, placed=placed)
+    names = [*journal.data_names, *journal.aside, *journal.install, *journal.discard, *(p.staged for p in placed)]
+    if any("/" in name or name in ("", ".", "..") for name in [*names, journal.id]):
+        raise ValueError("it names what lies elsewhere")
+    return journal

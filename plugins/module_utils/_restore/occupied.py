@@ -29,10 +29,6 @@ class User:
         return f"{self.name} (pid {self.pid}) {self.how}"
 
 
-def _inside(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
-
-
 def _writes(pid: str, fd: str) -> bool:
     with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as stream:
         for line in stream:
@@ -44,22 +40,33 @@ def _writes(pid: str, fd: str) -> bool:
 def users_of(directory: str) -> list[User]:
     """The processes that write a file below `directory`, and servers whose working directory it is.
 
-    Redis changes into its data directory at the start, so that an idle server and its saving child show as well.
+    Redis changes into its data directory at the start, so that an idle server and its saving child show as well. Files
+    are told by device and inode: a container may have another directory under the same path, or this one elsewhere.
     """
-    real = os.path.realpath(directory)
+    if not os.path.isdir(directory):
+        return []
+    here = os.stat(directory)
+    inside = {(here.st_dev, here.st_ino)}
+    for root, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            with contextlib.suppress(OSError):
+                stat = os.lstat(os.path.join(root, name))
+                inside.add((stat.st_dev, stat.st_ino))
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) == os.getpid():
             continue
         with contextlib.suppress(OSError):
             name = _text(f"/proc/{pid}/comm")
-            if _inside(os.readlink(f"/proc/{pid}/cwd"), real) and any(w in name for w in ("redis", "valkey")):
+            cwd = os.stat(f"/proc/{pid}/cwd")
+            if (cwd.st_dev, cwd.st_ino) == (here.st_dev, here.st_ino) and ("redis" in name or "valkey" in name):
                 found.append(User(int(pid), name, f"works in {directory}"))
                 continue
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
+                    file = os.stat(f"/proc/{pid}/fd/{fd}")
                     path = os.readlink(f"/proc/{pid}/fd/{fd}")
-                    if _inside(path, real) and not path.endswith(".log") and _writes(pid, fd):
+                    if (file.st_dev, file.st_ino) in inside and not path.endswith(".log") and _writes(pid, fd):
                         found.append(User(int(pid), name, f"writes {path}"))
                         break
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .._errors import DamagedError, NotFoundError
+from .._errors import DamagedError, NotFoundError, RestoreError
 from .._files import locked, remove_tree
 from .._repository.catalog import choose, list_backups, passed_over, read_entry
 from .._repository.identity import require_name
@@ -16,14 +16,19 @@ from .._repository.layout import is_label
 from .._repository.manifest import Manifest, StoredFile
 from .._server.instance import Instance
 from .._times import now, to_iso
+from .closing import writes_are_closed
+from .commit import commit
 from .fetch import fetch_data, fetch_server_files
 from .guards import (
     check_identities,
     require_data_dir,
     require_loadable,
+    require_openable,
+    require_own,
     require_renamable,
     require_restorable_role,
     require_space,
+    require_startup_agrees,
     restore_running,
 )
 from .journal import Journal, Workspace, new_id
@@ -45,6 +50,9 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     manifest, notes = find_backup(selection)
     directory = require_data_dir(instance, create=not options.check_mode)
     require_restorable_role(instance)
+    require_startup_agrees(instance)
+    if options.close_writes:
+        require_openable(instance)
     require_loadable(instance, manifest)
     require_renamable(directory, instance.paths.data_names())
     check_identities(manifest, options)
@@ -52,12 +60,19 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     rdb = _rdb(manifest)
     workspace = Workspace(directory)
     open_now = workspace.current() if os.path.isdir(directory) else None
+    if open_now is not None:
+        require_own(instance, open_now)
+    if open_now is not None and open_now.state == "committing" and not options.check_mode:
+        notes += commit(instance, options).actions
+        open_now = None
     fits = open_now is not None and (open_now.state != "staged" or open_now.install == layout.top_names)
     if fits and open_now is not None and open_now.state in _GOES_ON and _is_selected(open_now, manifest, selection):
+        _require_no_new_writes(instance, open_now)
         return Outcome(False, [], _with_live(result_of(workspace, open_now), instance))
     last = next(iter(workspace.journals()), None)
     if last is not None and last.state == "committed" and not options.force and _is_selected(last, manifest, selection):
-        return Outcome(False, [f"{last.label} was restored before"], _with_live(result_of(workspace, last), instance))
+        told = [*notes, f"{last.label} was restored before; force: true restores it again"]
+        return Outcome(bool(notes), told, _with_live(result_of(workspace, last), instance))
     require_space(directory, rdb, layout)
     what = f"{manifest.label} of {manifest.instance} from {selection.store.where()}"
     interrupted = open_now is not None and open_now.state in ("activating", "rolling_back")
@@ -109,6 +124,16 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     return Outcome(True, actions, restore, data_listing(journal, workspace))
 
 
+def _require_no_new_writes(instance: Instance, journal: Journal) -> None:
+    """Raise RestoreError for an active restore whose server takes writes: going on could throw them away."""
+    if journal.state == "active" and instance.facts is not None and not writes_are_closed(instance):
+        raise RestoreError(
+            f"the restore {journal.id} of {journal.label} is in place and {instance.title} takes writes already",
+            untouched="Nothing was changed",
+            hint="Keep it with state: committed, or undo it with state: rolled_back",
+        )
+
+
 def _with_live(restore: dict[str, Any], instance: Instance) -> dict[str, Any]:
     """The result with what the running server would lose if it were just stopped: `persisted` is false when it holds
     data that neither an AOF nor a save at its end would keep."""
@@ -116,7 +141,8 @@ def _with_live(restore: dict[str, Any], instance: Instance) -> dict[str, Any]:
     persisted = True
     if facts is not None and facts.keys:
         saves = bool(instance.config.get("save", "unknown"))
-        persisted = facts.persistence()["aof_enabled"] or saves
+        healthy = all(facts.flag_ok(f"{n}_status") for n in ("rdb_last_bgsave", "aof_last_write", "aof_last_bgrewrite"))
+        persisted = (facts.persistence()["aof_enabled"] or saves) and healthy
     return {**restore, "live": {"state": instance.state, "keys": facts.keys if facts else None, "persisted": persisted}}
 
 

@@ -14,15 +14,13 @@ from .._server.instance import Instance
 from .closing import edit_writes
 from .data_dir import data_entries
 from .fence import fence_is_up, lower_fence, raise_fence
-from .guards import require_data_dir, require_renamable, restore_running
-from .journal import Journal, Placed, Workspace
+from .guards import require_data_dir, require_own, require_renamable, restore_running
+from .journal import SWAPPED, Journal, Placed, Workspace
 from .layout import aof_at_next_start
 from .occupied import require_stopped
 from .ownership import give_directory
 from .request import Options, Outcome, Selection
 from .results import data_listing, result_of
-
-_SWAPPED = ("activating", "active", "rolling_back")
 
 
 def _move(source: str, target: str) -> bool:
@@ -100,7 +98,14 @@ def _to_activate(
         raise RestoreError(
             f"nothing is staged for {instance.title}", untouched="Nothing was changed", hint="Run state: staged first"
         )
+    require_own(instance, journal)
     _require_same(instance, journal, selection)
+    if journal.state == "committing":
+        raise RestoreError(
+            f"the restore {journal.id} of {instance.title} is being committed",
+            untouched="Nothing was changed",
+            hint="Finish that with state: committed",
+        )
     if journal.state == "rolling_back":
         raise RestoreError(
             f"the restore {journal.id} of {instance.title} is being rolled back",
@@ -205,8 +210,6 @@ def _take_back(workspace: Workspace, journal: Journal, place: Placed) -> list[st
     return [f"took {place.path} away again"]
 
 
-
-
 def _is_meant(workspace: Workspace, journal: Journal, options: Options) -> bool:
     """Whether the open restore is the one to roll back: asked twice, we must not go one restore further back."""
     if options.restore_id:
@@ -226,11 +229,19 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
         open_one = f"the older restore {journal.id} of {journal.label}"
         note = f"{open_one} is still open; name it with restore_id to undo it too"
         return Outcome(False, [note], result_of(workspace, workspace.journals()[0]))
+    if journal is not None:
+        require_own(instance, journal)
+        if journal.state == "committing" and not options.restore_id:
+            raise RestoreError(
+                f"the restore {journal.id} of {instance.title} was proven good and its writes may be open already",
+                untouched="Nothing was changed",
+                hint="Finish it with state: committed; to undo it all the same, name it with restore_id",
+            )
     if options.check_mode:
         if journal is not None:
             return Outcome(True, [f"would roll the restore {journal.id} of {journal.label} back"])
         return Outcome(False, [], result_of(workspace, workspace.journals()[0]))
-    if journal is not None and journal.state in _SWAPPED:
+    if journal is not None and journal.state in SWAPPED:
         require_stopped(instance.server.login, directory, instance.title, options.wait)
     with locked(workspace.lock_path, busy=restore_running(instance)):
         remains = [f"removed the remains of {name}" for name in workspace.forget_unfinished()]
@@ -241,7 +252,7 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
             return Outcome(settled or bool(remains), remains + actions, result_of(workspace, last) if last else None)
         if found is None or (found.id, found.state) != (journal.id, journal.state):
             raise restore_running(instance)
-        if journal.state not in _SWAPPED:
+        if journal.state not in SWAPPED:
             remove_tree(workspace.staged(journal))
             workspace.save(journal, "rolled_back")
             lower_fence(workspace, journal.service)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -72,9 +73,9 @@ def _redis() -> Any:
         import redis.exceptions
     except ImportError:
         raise ProgramError(
-            "the Python library redis (redis-py) is missing for the Python that Ansible uses on this host",
+            f"the Python library redis (redis-py) is missing for the Python that Ansible uses here, {sys.executable}",
             untouched="Nothing was changed",
-            hint="Install the package python3-redis, or redis with pip",
+            hint="Install it for that Python, or name the system's with ansible_python_interpreter: /usr/bin/python3",
             missing_program="python3-redis",
         ) from None
     return redis

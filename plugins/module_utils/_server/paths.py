@@ -24,6 +24,7 @@ NAMES = (
     "repl-diskless-sync",
     "save",
     "replicaof",
+    "min-replicas-to-write",
 )
 
 _DEFAULTS = {

@@ -17,14 +17,19 @@ from .._server.versions import RdbFormat
 
 HEADER_BYTES = 1024
 _AUX = 0xFA
+_EOF = 0xFF
 
 
 @dataclass(frozen=True)
 class RdbHeader:
-    """Format and AUX fields. `ctime` is the fork's time, UTC seconds, 0 when absent."""
+    """Format and AUX fields; `empty` when nothing but the end follows them.
+
+    `ctime` is the fork's time, UTC seconds, 0 when absent.
+    """
 
     format: RdbFormat
     aux: Mapping[str, str]
+    empty: bool = False
 
     @property
     def ctime(self) -> int:
@@ -78,4 +83,5 @@ def parse_header(data: bytes, origin: str) -> RdbHeader:
             aux[name], at = _string(data, behind)
     except IndexError:
         pass
-    return RdbHeader(RdbFormat(magic.decode(), int(version)), aux)
+    empty = at < len(data) and data[at] == _EOF
+    return RdbHeader(RdbFormat(magic.decode(), int(version)), aux, empty)

@@ -84,11 +84,10 @@ def test_hashes_leave_too(password: str) -> None:
         st.one_of(
             st.sampled_from(
                 [
-                    "# requirepass is not set",
+                    "# requirepass",
                     "port 6379\r",
                     "",
                     "  save 900 1 ",
-                    "rename-command CONFIG x",
                     "sentinel monitor m 127.0.0.1 6379 2",
                     "sentinel",
                     'dir "/srv/a b"',
@@ -126,6 +125,30 @@ def test_once_redacted_it_stays() -> None:
     assert text == "# left out of this unencrypted backup: requirepass\nuser a on ~*\n"
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# user x >y stays a comment\n", "   \n"])
+@pytest.mark.parametrize("text", ["", "\n", "# user x stays a comment\n", "   \n"])
 def test_nothing_to_do(text: str) -> None:
     assert redact_acl(text) == redact_conf(text) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '# requirepass "S3CRET pw"',
+        "# requirepass S3CRET # old",
+        "# user default on >S3CRET",
+        "# sentinel auth-pass m S3CRET",
+        "rename-command CONFIG S3CRET",
+        "loadmodule /x.so PASSWORD S3CRET",
+        "requirepass\x0bS3CRET",
+        "\ufeffrequirepass S3CRET",
+    ],
+)
+def test_odd_places_of_secrets_in_redis_conf(line: str) -> None:
+    assert "S3CRET" not in redact_conf(f"port 1\n{line}\n" if line[0] != "\ufeff" else line)
+
+
+@pytest.mark.parametrize(
+    "line", ["user x on\t>S3CRET", "# user x on >S3CRET", 'user x on ">S3CRET"', "user x on >S3CRET"]
+)
+def test_odd_places_of_secrets_in_an_acl_file(line: str) -> None:
+    assert "S3CRET" not in redact_acl(f"user a on ~*\n{line}\n")

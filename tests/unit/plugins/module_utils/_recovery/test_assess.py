@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RecoveryError
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._recovery.assess import (
-    DataFile,
-    Question,
-    _chosen,
-    data_files,
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._recovery.assess import Question, _chosen
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._recovery.damage import (
     failure_time,
     find_damage,
     holds_data,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._recovery.remains import (
+    DataFile,
+    data_files,
+    is_blank,
     unit_exit_time,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.manifest import Manifest
@@ -69,7 +71,7 @@ def test_words() -> None:
     (bare,) = find_damage(files=[], **known)
     assert bare.says == "the server is down (it is off); no data is left"
     (left,) = find_damage(files=[FILE, FILE], **known)
-    assert left.says == "the server is down (it is off); 2 data files with 10000 bytes are left"
+    assert left.says == "the server is down (it is off); data files with 10000 bytes are left"
 
 
 @pytest.mark.parametrize(
@@ -81,11 +83,11 @@ def test_words() -> None:
         ("loading", 0, [], True),
         ("down", None, [], False),
         ("down", None, [FILE], True),
-        ("down", None, [DataFile("dump.rdb", 89, 1.0)], False),
-        ("down", None, [DataFile("appendonlydir/appendonly.aof.1.base.rdb", 89, 1.0)], False),
-        ("down", None, [DataFile("appendonlydir/appendonly.aof.manifest", 999, 1.0)], False),
+        ("down", None, [DataFile("dump.rdb", 89, 1.0, blank=True)], False),
+        ("down", None, [DataFile("appendonlydir/appendonly.aof.1.base.rdb", 89, 1.0, blank=True)], False),
+        ("down", None, [DataFile("appendonlydir/appendonly.aof.manifest", 999, 1.0, blank=True)], False),
         ("down", None, [DataFile("appendonlydir/appendonly.aof.1.incr.aof", 1, 1.0)], True),
-        ("down", None, [DataFile("appendonlydir/appendonly.aof.1.incr.aof", 0, 1.0)], False),
+        ("down", None, [DataFile("appendonlydir/appendonly.aof.1.incr.aof", 0, 1.0, blank=True)], False),
         ("down", None, [DataFile("appendonly.aof", 23, 1.0)], True),
     ],
 )
@@ -145,8 +147,8 @@ def test_data_files(tmp_path: Path) -> None:
     os.utime(tmp_path / "dump.rdb", (7, 8))
     assert [(f.name, f.size) for f in data_files(instance)] == [("dump.rdb", 3), ("appendonlydir/x.aof", 5)]
     assert data_files(instance)[0].mtime == 8.0
-    for directory in ("", "/nonexistent"):
-        assert data_files(Instance(Place("db"), Server(Login()), "down", None, Paths(dir=directory))) == []
+    for directory, found in (("", None), ("/nonexistent", [])):
+        assert data_files(Instance(Place("db"), Server(Login()), "down", None, Paths(dir=directory))) == found
 
 
 def test_the_backup_that_would_be_used() -> None:
@@ -169,3 +171,34 @@ def test_the_backup_that_would_be_used() -> None:
 def test_no_unit_no_exit() -> None:
     assert unit_exit_time("") is None
     assert unit_exit_time("no-such-unit-of-redis") is None
+
+
+def test_backups_of_an_emptied_server_are_passed_over() -> None:
+    store = MemoryStore()
+    good = put(store, T0)
+    hollow = put(store, T0 + 60, keys={"total": 3, "expires": 0, "expired": 0, "databases": {}})
+    question = Question([store], "db-6379")
+    entry, _problem, passed = _chosen(question, [store])
+    assert entry is not None and entry.label == good
+    assert len(passed) == 1 and hollow in passed[0] and "holds 3 keys" in passed[0]
+    named, _problem, passed = _chosen(Question([store], "db-6379", label=hollow), [store])
+    assert named is not None and named.label == hollow and passed == []
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "blank"),
+    [
+        ("dump.rdb", b"", True),
+        ("x.manifest", b"file x seq 1 type b", True),
+        ("dump.rdb", b"REDIS0011\xfa\x09redis-ver\x057.2.0\xff12345678", True),
+        ("dump.rdb", b"REDIS0011\xfa\x09redis-ver\x057.2.0\xfe\x00", False),
+        ("a.incr.aof", b"*1", False),
+    ],
+)
+def test_is_blank(name: str, head: bytes, blank: bool) -> None:
+    assert is_blank(name, head, len(head)) is blank
+
+
+def test_an_unknown_data_directory_may_hold_anything() -> None:
+    assert data_files(Instance(Place("db"), Server(Login()), "down", None, Paths())) is None
+    assert holds_data(state="down", keys=None, files=None) is True

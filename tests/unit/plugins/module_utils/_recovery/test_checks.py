@@ -20,6 +20,9 @@ LOADED = {"rdb_last_load_keys_loaded": "90", "rdb_last_load_keys_expired": "10"}
 FACTS = Facts({"db0": "keys=80,expires=0", "db3": "keys=10,expires=1", **LOADED})
 
 
+KEPT = Check("evicted_keys", True, 0, "none: maxmemory must hold the data set")
+
+
 @pytest.mark.parametrize(
     ("expect", "checks"),
     [
@@ -30,8 +33,8 @@ FACTS = Facts({"db0": "keys=80,expires=0", "db3": "keys=10,expires=1", **LOADED}
                                                 Check("keys_max", True, 90, "at most 90")]),
         (Expectation(keys_max=89), [Check("keys_max", False, 90, "at most 89")]),
         (Expectation(keys_max=0), [Check("keys_max", False, 90, "at most 0")]),
-        (Expectation(loaded_keys=100), [Check("loaded_keys", True, 100, 100)]),
-        (Expectation(loaded_keys=90), [Check("loaded_keys", False, 100, 90)]),
+        (Expectation(loaded_keys=100), [Check("loaded_keys", True, 100, 100), KEPT]),
+        (Expectation(loaded_keys=90), [Check("loaded_keys", False, 100, 90), KEPT]),
     ],
 )  # fmt: skip
 def test_counts(expect: Expectation, checks: list[Check]) -> None:
@@ -39,7 +42,7 @@ def test_counts(expect: Expectation, checks: list[Check]) -> None:
 
 
 def test_6_2_does_not_tell_what_it_loaded() -> None:
-    assert count_checks(Facts({"db0": "keys=1"}), Expectation(loaded_keys=5)) == []
+    assert count_checks(Facts({"db0": "keys=1"}), Expectation(loaded_keys=5)) == [KEPT]
 
 
 def test_a_check_as_result() -> None:
@@ -66,3 +69,8 @@ def test_options() -> None:
     }
     params = {"expect": asked, "latency_ms_max": 5.0, "probe": True, "benchmark": False}
     assert expectation_of(params) == Expectation(1, None, 3, ("a",), {"k": "v"}, 2, "AB", 5.0, True, False)
+
+
+def test_a_data_set_that_maxmemory_cuts_is_not_restored() -> None:
+    (check,) = count_checks(Facts({"db0": "keys=1", "evicted_keys": "7"}), Expectation(loaded_keys=8))
+    assert (check.name, check.ok, check.found) == ("evicted_keys", False, 7)

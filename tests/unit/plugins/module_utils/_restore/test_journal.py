@@ -27,7 +27,7 @@ PLACED = st.builds(
     Placed,
     WORDS,
     WORDS,
-    WORDS,
+    WORDS.filter(lambda name: "/" not in name and name not in ("", ".", "..")),
     st.integers(0, 0o7777),
     st.integers(0),
     st.integers(0),
@@ -55,8 +55,29 @@ def workspace(tmp_path: Path) -> Workspace:
     return made
 
 
+def is_plain(name: str) -> bool:
+    return "/" not in name and name not in ("", ".", "..")
+
+
+@pytest.mark.parametrize("field", ["aside", "install", "discard", "data_names"])
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/b", "..", ""])
+def test_names_that_lead_elsewhere_are_not_followed(workspace: Workspace, field: str, name: str) -> None:
+    workspace.save(journal("one", "active", **{field: [name]}))
+    with pytest.raises(RestoreError, match="names what lies elsewhere"):
+        workspace.journals()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("planted", ["", "one", "one/journal.json"])
+def test_what_another_user_planted_is_not_followed(workspace: Workspace, planted: str) -> None:
+    workspace.save(journal("one", "active"))
+    os.chown(os.path.join(workspace.root, planted), 65534, 65534)
+    with pytest.raises(RestoreError, match="is not of this collection"):
+        workspace.journals()
+
+
 @settings(max_examples=20)
-@given(st.lists(PLACED, max_size=3), st.lists(WORDS, max_size=3), WORDS, st.booleans(), st.integers(0))
+@given(st.lists(PLACED, max_size=3), st.lists(WORDS.filter(is_plain), max_size=3), WORDS, st.booleans(), st.integers(0))
 def test_round_trip(
     tmp_path_factory: pytest.TempPathFactory, placed: list[Placed], names: list[str], word: str, closed: bool, keys: int
 ) -> None:
@@ -145,5 +166,5 @@ def test_the_folder_is_ours_alone(tmp_path: Path) -> None:
         workspace.prepare()
     os.rmdir(workspace.root)
     os.symlink("/tmp", workspace.root)
-    with pytest.raises(RestoreError, match="is no folder of this collection"):
+    with pytest.raises(RestoreError, match="is not of this collection"):
         workspace.prepare()

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RestoreError
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.occupied import (
-    _inside,
     answers,
     require_stopped,
     users_of,
@@ -68,14 +67,6 @@ def test_readers_and_logs_do_not_hinder(tmp_path: Path) -> None:
 def test_we_ourselves_do_not_count(tmp_path: Path) -> None:
     with open(tmp_path / "x", "w"):
         assert users_of(str(tmp_path)) == []
-
-
-@pytest.mark.parametrize(
-    ("path", "inside"), [("/srv/redis", True), ("/srv/redis/x", True), ("/srv/redis2/x", False), ("/srv", False)]
-)
-def test_inside(path: str, inside: bool) -> None:
-    assert _inside(path, "/srv/redis") is inside
-    assert _inside(path, "/")
 
 
 def test_somebody_answers(tmp_path: Path) -> None:
