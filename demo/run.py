@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def free_ports(count: int) -> list[int]:
         return [sock.getsockname()[1] for sock in sockets]
 
 
+def working_places() -> Iterator[tuple[int, Path]]:
+    """Each process that sees the files we see (no container's), and its working directory."""
+    ours = os.stat("/proc/self/ns/mnt").st_ino
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}/ns/mnt").st_ino == ours:
+                yield int(pid), Path(os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)"))
+
+
 class DemoServer:
     """One server below `home`: its configuration, its data on what plays the disk."""
 
@@ -97,12 +107,7 @@ class DemoServer:
 
     def processes(self) -> list[int]:
         """The server and its children, however they were started: those that work in its data directory."""
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)") == str(self.home / "data"):
-                    found.append(int(pid))
-        return found
+        return [pid for pid, place in working_places() if place == self.home / "data"]
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -237,19 +242,23 @@ class Demo:
         print(f"repository  {self.repository}")
         print(f"inventory   {self.home / 'inventory.json'}")
         say("By hand, with no part of this collection:")
-        checker = "valkey-check-rdb" if "valkey" in self.lost.program else "redis-check-rdb"
+        checker = "redis-check-rdb"
+        if not shutil.which(checker):  # the server is that tool when it is called so
+            checker = f"bash -c 'exec -a redis-check-rdb {self.lost.program} /tmp/dump.rdb'"
+        else:
+            checker += " /tmp/dump.rdb"
         print(f"cd {folder}")
         print("sha256sum -c SHA256SUMS")
         print(f"age -d -i {self.home / 'identity.txt'} dump.rdb.zst.age | zstd -d > /tmp/dump.rdb")
-        print(f"{checker} /tmp/dump.rdb")
+        print(checker)
 
 
 def stop_leftovers(home: Path) -> None:
     """End the servers of an earlier demo that was killed before it could."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(home):
-                os.kill(int(pid), signal.SIGKILL)
+    for pid, place in working_places():
+        if place.is_relative_to(home):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
+from .._repository.manifest import Manifest
 from .._times import from_iso
 from .data_dir import data_entries
 from .journal import Journal, Workspace
@@ -56,4 +58,18 @@ def data_listing(journal: Journal, workspace: Workspace) -> dict[str, str]:
         "after_header": directory,
         "before": "".join(_entry(path) for path in before if os.path.exists(path)),
         "after": "".join(_entry(path) for path in after if os.path.exists(path)),
+    }
+
+
+def planned_listing(
+    directory: str, data_names: Sequence[str], installed: Sequence[str], manifest: Manifest
+) -> dict[str, str]:
+    """The data directory now and as the restore would leave it, for diff in check mode."""
+    present = data_entries(os.listdir(directory), data_names) if os.path.isdir(directory) else []
+    after = [f"{name}, {manifest.keys} keys of {manifest.label}\n" for name in installed]
+    return {
+        "before_header": directory,
+        "after_header": directory,
+        "before": "".join(_entry(os.path.join(directory, name)) for name in present),
+        "after": "".join(after),
     }

@@ -35,7 +35,7 @@ from .journal import Journal, Workspace, new_id
 from .layout import DataLayout, aof_at_next_start, data_layout
 from .ownership import find_ownership
 from .request import Options, Outcome, Selection
-from .results import data_listing, result_of
+from .results import data_listing, planned_listing, result_of
 from .swap import roll_back
 
 _UNTOUCHED = "The live data was not touched"
@@ -78,7 +78,8 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     interrupted = open_now is not None and open_now.state in ("activating", "rolling_back")
     if options.check_mode:
         undo = ["would roll the interrupted restore back"] if interrupted else []
-        return Outcome(True, [*notes, *undo, f"would stage {what} into {workspace.root}"])
+        diff = planned_listing(directory, instance.paths.data_names(), layout.top_names, manifest)
+        return Outcome(True, [*notes, *undo, f"would stage {what} into {workspace.root}"], None, diff)
     workspace.prepare()
     # A swap that was cut short is undone first: the previous data is back in place, whatever becomes of the new.
     actions = roll_back(instance, options).actions if interrupted else []
