@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +77,15 @@ def playbook_path(name: str) -> Path:
     return COLLECTION_ROOT / "playbooks" / f"{name.removesuffix('.yml')}.yml"
 
 
+def _kill_tree(pid: int) -> None:
+    """SIGKILL to a process and its descendants; what has made itself independent (a started server) lives on."""
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE, text=True, check=False)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    for child in children.stdout.split():
+        _kill_tree(int(child))
+
+
 def run_playbook(
     playbook: str | Path | Sequence[Mapping[str, Any]],
     inventory: Mapping[str, Any],
@@ -86,8 +98,9 @@ def run_playbook(
     arguments: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     timeout: float = 600.0,
+    kill_after: float | None = None,
 ) -> PlayResult:
-    """Run ansible-playbook.
+    """Run ansible-playbook, or kill it after so many seconds with all it has started.
 
     `playbook` is a path, a name like globalscope.redis_backup.backup, or plays as data. `inventory` maps groups to
     what Ansible's YAML inventories hold: `{"redis": {"hosts": {"h1": {"login_port": 6379}}}}`; hosts that do not say
@@ -119,19 +132,26 @@ def run_playbook(
             "ANSIBLE_CALLBACKS_ENABLED": "record_results",
             "RECORD_RESULTS_FILE": f"{directory}/results",
         }
-        done = subprocess.run(
-            ["setpriv", "--pdeathsig=TERM", *command, *arguments, str(playbook)],
-            env=ansible_environment({**settings, **(env or {})}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
+        with (directory / "output").open("w+", errors="replace") as output:
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig=TERM", *command, *arguments, str(playbook)],
+                env=ansible_environment({**settings, **(env or {})}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                rc = process.wait(timeout if kill_after is None else kill_after)
+            except subprocess.TimeoutExpired:
+                _kill_tree(process.pid)
+                rc = process.wait()
+                if kill_after is None:
+                    raise
+            output.seek(0)
+            stdout = output.read()
         record = directory / "results"
-        lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        written = record.read_text().splitlines(keepends=True) if record.exists() else []
+        lines = [json.loads(line) for line in written if line.endswith("\n")]
     last = lines.pop() if lines and "stats" in lines[-1] else {"stats": {}, "custom": {}}
     results = [TaskResult(**line) for line in lines]
-    return PlayResult(done.returncode, done.stdout, last["stats"], results, last["custom"])
+    return PlayResult(rc, stdout, last["stats"], results, last["custom"])
