@@ -5,7 +5,30 @@
 
 from __future__ import annotations
 
-_SUBOPTIONS = """
+_SEVERAL = """\
+  repositories:
+    description: The places that keep the backups.
+    type: list
+    elements: dict
+    required: true
+"""
+_ONE = """\
+  repository:
+    description: The repository to restore from. Required for O(state=staged); given later, it must be the staged one.
+    type: dict
+"""
+
+
+class ModuleDocFragment:
+    """Doc fragments `globalscope.redis_backup.repository` (several) and `globalscope.redis_backup.repository.single`."""
+
+    DOCUMENTATION = r"""
+options:
+  repositories:
+    description: The places that keep the backups.
+    type: list
+    elements: dict
+    required: true
     suboptions:
       name:
         description: A short name for the repository, used in results and messages.
@@ -28,25 +51,5 @@ _SUBOPTIONS = """
 """
 
 
-class ModuleDocFragment:
-    """Doc fragments `globalscope.redis_backup.repository` (several) and `globalscope.redis_backup.repository.single`."""
-
-    DOCUMENTATION = (
-        r"""
-options:
-  repositories:
-    description: The places that keep the backups.
-    type: list
-    elements: dict
-    required: true"""
-        + _SUBOPTIONS
-    )
-
-    SINGLE = (
-        r"""
-options:
-  repository:
-    description: The repository to restore from. Required for O(state=staged); given later, it must be the staged one.
-    type: dict"""
-        + _SUBOPTIONS
-    )
+# One text for both: what a repository is stands in one place.
+ModuleDocFragment.SINGLE = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _ONE)

@@ -129,4 +129,3 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         "repository_problems": unreadable,
         "open_restore": cut_short.state if cut_short else "",
     }
-
