@@ -10,8 +10,6 @@ from typing import Any
 
 from .._times import in_words, to_iso
 
-OUTCOMES = ("recovered", "nothing lost", "failed")
-
 
 def timed_phases(marks: Sequence[Mapping[str, Any]], ended_at: float, *, failed: bool) -> list[dict[str, Any]]:
     """Phases with their durations: each lasts until the next begins, the last until `ended_at` (UTC seconds)."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
@@ -55,13 +54,3 @@ class Store(Protocol):
 
     def lock(self, instance: str) -> AbstractContextManager[None]:
         """The right to write backups of `instance`, held by one process at a time."""
-
-
-def copy_chunks(stream: BinaryIO, size: int = 256 * 1024) -> Iterator[memoryview]:
-    """The bytes of an open file in views that are valid until the next is asked for."""
-    view = memoryview(bytearray(size))
-    while True:
-        count = stream.readinto(view)  # type: ignore[attr-defined]
-        if not count:
-            return
-        yield view[:count]

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from .._config.conf_file import quote_arg
 from .._server.paths import Paths
 
-RDB_SOURCE = "dump.rdb"
-
 
 @dataclass(frozen=True)
 class LinkFile:
