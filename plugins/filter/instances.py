@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
   - Completes the entries of C(redis_instances) with their names, and gathers the options that all modules take.
-  - Fails for unknown keys and for two instances of one name or address.
+  - Fails for unknown keys and for two instances that have one name, address, service, redis.conf or data directory.
 positional: hostname
 options:
   _input:
@@ -38,8 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The instances, each with V(name), V(service), V(start_command), V(stop_command), V(tier), V(source_instance) and
-      V(module_args).
+    - The instances, each with V(name), V(service), V(start_command), V(stop_command), V(tier), V(source_instance),
+      V(settings), V(profile) and V(module_args).
   type: list
   elements: dict
 """

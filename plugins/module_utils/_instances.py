@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,17 +30,18 @@ _CONNECTION = (
     "service",
     "state_dir",
 )
-_OWN = ("name", "start_command", "stop_command", "tier", "source_instance")
+_OWN = ("name", "start_command", "stop_command", "tier", "source_instance", "settings", "profile")
 _DEFAULT_PORT = 6379
 
 
 def complete_instances(
     listed: Sequence[Mapping[str, Any]], hostname: str, defaults: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Each instance with `name`, `start_command`, `stop_command`, `tier`, `source_instance`, and `module_args`.
+    """Each instance with what is its own (`name`, `tier`, `settings` ...), and `module_args`.
 
     `module_args` holds the options that every module takes. `defaults` are given to each instance that does not say
-    otherwise. Raises RedisBackupError for unknown keys, and for two instances of one name or address.
+    otherwise. Raises RedisBackupError for unknown keys, and for two instances that share what only one can have: a
+    name, an address, a redis.conf, a data directory, a service.
     """
     completed: list[dict[str, Any]] = []
     arguments_of_all: list[Mapping[str, Any]] = []
@@ -63,19 +65,38 @@ def complete_instances(
                 "service": known.get("service") or "",
                 "tier": known.get("tier") or "standard",
                 "source_instance": known.get("source_instance") or "",
+                "settings": _settings(known, f"redis_instances of {hostname}: {name}"),
+                "profile": known.get("profile") or "",
                 "module_args": {**arguments, "instance": name},
             }
         )
-    names = [str(instance["name"]) for instance in completed]
-    addresses = [_address(known) for known in arguments_of_all]
-    for what, seen in (("name", names), ("address", addresses)):
+    unique = {
+        "name": [str(instance["name"]) for instance in completed],
+        "address": [_address(known) for known in arguments_of_all],
+        "config_file": _paths(arguments_of_all, "config_file"),
+        "data_dir": _paths(arguments_of_all, "data_dir"),
+        "service": [str(each["service"]).removesuffix(".service") for each in arguments_of_all if each.get("service")],
+    }
+    for what, seen in unique.items():
         twice = sorted({value for value in seen if seen.count(value) > 1})
         if twice:
             raise RedisBackupError(
                 f"redis_instances of {hostname}: two instances have the {what} {', '.join(twice)}",
-                hint="Give each instance of a host its own name and login_port",
+                hint="Give each instance of a host its own name, login_port, service, config_file and data_dir",
             )
     return completed
+
+
+def _settings(known: Mapping[str, Any], title: str) -> dict[str, Any]:
+    settings = known.get("settings") or {}
+    if not isinstance(settings, Mapping):
+        hint = "Write for example settings: {maxmemory: 2gb}"
+        raise RedisBackupError(f"{title}: settings must map directives to values", hint=hint)
+    return dict(settings)
+
+
+def _paths(all_arguments: Sequence[Mapping[str, Any]], option: str) -> list[str]:
+    return [posixpath.normpath(str(arguments[option])) for arguments in all_arguments if arguments.get(option)]
 
 
 def _address(arguments: Mapping[str, Any]) -> str:

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._config.conf_file import ENCODING, ERRORS, load
+from .._config.conf_file import load
+from .._config.quoting import ENCODING, ERRORS
+from .._config.redact import redact_acl, redact_conf
 from .._errors import ConfigError, RestoreError
 from .._server.connection import ReplyError
 from .._server.instance import Instance
-from .redact import redact_acl, redact_conf
 
 INDEX = "server.json"
 FUNCTIONS = "functions.dump"

@@ -1,86 +1,20 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""redis.conf as Redis reads it: its quoting, its includes, the last directive wins. Reading never changes a byte.
-
-Quoting is that of sdssplitargs in sds.c: no comments behind a value, `"` with \\xHH \\n \\r \\t \\b \\a, `'` with
-\\' only.
-"""
+"""redis.conf as Redis reads it: its lines, its includes, the last directive wins. Reading never changes a byte."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .._errors import ConfigError
+from .quoting import ENCODING, ERRORS, split_args
 
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
-_BLANKS = " \t\n\r\v\f\0"  # what C's isspace takes for a blank; Python knows many more
 _MAX_DEPTH = 16
-ENCODING = "utf-8"
-ERRORS = "surrogateescape"
-
-
-def split_args(line: str) -> list[str]:
-    """The words of one line. Raises ValueError for unbalanced quotes. Pure."""
-    words: list[str] = []
-    at, end = 0, len(line)
-    while True:
-        while at < end and line[at] in _BLANKS:
-            at += 1
-        if at >= end:
-            return words
-        if line[at] in "\"'":
-            word, at = _quoted(line, at)
-        else:
-            start = at
-            while at < end and line[at] not in " \t\n\r\0\"'":
-                at += 1
-            word = line[start:at]
-            if at < end and line[at] in "\"'":
-                quoted, at = _quoted(line, at)
-                word += quoted
-        words.append(word)
-
-
-def _quoted(line: str, at: int) -> tuple[str, int]:
-    """The quoted word that begins at `at`, and the offset behind its closing quote."""
-    quote = line[at]
-    at += 1
-    word = bytearray()
-    while at < len(line):
-        char = line[at]
-        if quote == '"' and char == "\\" and at + 1 < len(line):
-            hexa = re.match(r"\\x([0-9a-fA-F]{2})", line[at : at + 4])
-            if hexa:
-                word.append(int(hexa.group(1), 16))
-                at += 4
-                continue
-            word += _ESCAPES.get(line[at + 1], line[at + 1]).encode(ENCODING, ERRORS)
-            at += 2
-        elif quote == "'" and line.startswith("\\'", at):
-            word += b"'"
-            at += 2
-        elif char == quote:
-            at += 1
-            if at < len(line) and line[at] not in _BLANKS:
-                break
-            return word.decode(ENCODING, ERRORS), at
-        else:
-            word += char.encode(ENCODING, ERRORS)
-            at += 1
-    raise ValueError("unbalanced quotes")
-
-
-def quote_arg(word: str) -> str:
-    """A word as `split_args` reads it back: in quotes where it must be. Pure."""
-    if word and word.isprintable() and not any(char in word for char in _BLANKS + "\"'\\"):
-        return word
-    escapes = {"\\": "\\\\", '"': '\\"', **{char: f"\\{letter}" for letter, char in _ESCAPES.items()}}
-    return '"' + "".join(escapes.get(char, char) for char in word) + '"'
 
 
 @dataclass(frozen=True)
@@ -91,6 +25,51 @@ class Directive:
     args: tuple[str, ...]
     path: str
     line: int
+
+
+@dataclass
+class Line:
+    """One line as it stands, with its end. `name` is empty for blanks and comments, `error` for what can be read.
+
+    `included` are the files that an include brings in here.
+    """
+
+    raw: str
+    name: str = ""
+    args: tuple[str, ...] = ()
+    error: str = ""
+    included: list[ConfFile] = field(default_factory=list)
+
+
+@dataclass
+class ConfFile:
+    """A file line by line: joined, its lines are the file byte for byte."""
+
+    path: str
+    lines: list[Line]
+
+    @property
+    def text(self) -> str:
+        return "".join(line.raw for line in self.lines)
+
+    def walk(self) -> Iterator[tuple[ConfFile, int, Line]]:
+        """Every line of this file and of those it includes, with its file and its index, in the order of effect."""
+        for index, line in enumerate(self.lines):
+            yield self, index, line
+            for file in line.included:
+                yield from file.walk()
+
+    def files(self) -> Iterator[ConfFile]:
+        """This file and those it includes, in order."""
+        yield self
+        for line in self.lines:
+            for file in line.included:
+                yield from file.files()
+
+    def args_of(self, names: Iterable[str]) -> list[tuple[str, ...]]:
+        """The arguments of every line of a directive, given by all its names, includes followed."""
+        wanted = set(names)
+        return [line.args for _file, _index, line in self.walk() if line.name in wanted]
 
 
 @dataclass
@@ -111,30 +90,57 @@ class Conf:
         return found[-1][0] if found and found[-1] else default
 
 
+def split_lines(text: str) -> list[Line]:
+    """A file's text as lines, includes unfollowed. Only a newline ends a line, as in Redis. Pure."""
+    return [_line(raw) for raw in re.split(r"(?<=\n)", text) if raw]
+
+
+def _line(raw: str) -> Line:
+    bare = raw.strip(" \t\r\n")
+    if not bare or bare.startswith("#"):
+        return Line(raw)
+    try:
+        words = split_args(bare)
+    except ValueError as error:
+        return Line(raw, bare.split()[0].lower(), (), str(error))
+    return Line(raw, words[0].lower(), tuple(words[1:])) if words else Line(raw)
+
+
+def unreadable(path: str, number: int, error: str) -> ConfigError:
+    """The error for a line that cannot be read."""
+    return ConfigError(f"{path}, line {number}: {error}", untouched="Nothing was changed", hint="Correct the line")
+
+
 def parse(text: str, path: str) -> Iterator[Directive]:
     """The directives of one file, includes unfollowed. Raises ConfigError with the line. Pure."""
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.strip(" \t\r\n")
-        if not line or line.startswith("#"):
-            continue
-        try:
-            words = split_args(line)
-        except ValueError as error:
-            raise ConfigError(
-                f"{path}, line {number}: {error}", untouched="Nothing was changed", hint="Correct the line"
-            ) from None
-        if words:
-            yield Directive(words[0].lower(), tuple(words[1:]), path, number)
+    for number, line in enumerate(split_lines(text), 1):
+        if line.error:
+            raise unreadable(path, number, line.error)
+        if line.name:
+            yield Directive(line.name, line.args, path, number)
 
 
 def load(path: str) -> Conf:
     """Read redis.conf `path` with its includes. Raises ConfigError where Redis would refuse to read it."""
-    conf = Conf(path)
-    _load(path, conf, 0)
+    top = load_file(path)
+    conf = Conf(path, files=[file.path for file in top.files()])
+    for file, index, line in top.walk():
+        if line.error:
+            raise unreadable(file.path, index + 1, line.error)
+        if line.name and not (line.name == "include" and line.args):
+            conf.directives.append(Directive(line.name, line.args, file.path, index + 1))
     return conf
 
 
-def _load(path: str, conf: Conf, depth: int) -> None:
+def load_file(path: str) -> ConfFile:
+    """Read redis.conf `path` with its includes, line by line. Lines that cannot be read are kept, and say why.
+
+    Raises ConfigError for a file that is missing or cannot be read, and for includes that go round.
+    """
+    return _load(path, os.path.dirname(path), 0)
+
+
+def _load(path: str, base: str, depth: int, by: str = "") -> ConfFile:
     if depth > _MAX_DEPTH:
         raise ConfigError(f"{path}: includes go round in a circle", untouched="Nothing was changed")
     try:
@@ -142,22 +148,23 @@ def _load(path: str, conf: Conf, depth: int) -> None:
             text = stream.read()
     except OSError as error:
         raise ConfigError(
-            f"the configuration file {path} cannot be read: {error.strerror}",
+            f"the configuration file {path} cannot be read: {error.strerror}" + (f" ({by} includes it)" if by else ""),
             untouched="Nothing was changed",
-            hint="Name the right file with config_file, or run as a user who may read it",
+            hint="Correct the include, or bring the file back"
+            if by
+            else "Name the right file with config_file, or run as a user who may read it",
         ) from None
-    conf.files.append(path)
-    for directive in parse(text, path):
-        if directive.name == "include" and directive.args:
-            for included in _included(directive, os.path.dirname(conf.path)):
-                _load(included, conf, depth + 1)
-        else:
-            conf.directives.append(directive)
+    file = ConfFile(path, split_lines(text))
+    for number, line in enumerate(file.lines, 1):
+        if line.name == "include" and line.args:
+            by_line = f"{path}, line {number},"
+            line.included = [_load(found, base, depth + 1, by_line) for found in _included(line.args[0], base)]
+    return file
 
 
-def _included(directive: Directive, base: str) -> list[str]:
+def _included(wanted: str, base: str) -> list[str]:
     """The files that an include names. Redis takes a relative one from its working directory, which is seldom known."""
-    wanted = os.path.join(base, directive.args[0])
-    if glob.has_magic(wanted):
-        return sorted(glob.glob(wanted))
-    return [wanted]
+    path = os.path.join(base, wanted)
+    if glob.has_magic(path):
+        return sorted(glob.glob(path))
+    return [path]

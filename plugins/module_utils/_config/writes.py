@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from .conf_file import split_args
+from .quoting import split_args
 
 CLOSED = 1_000_000
 SETTING = "min-replicas-to-write"

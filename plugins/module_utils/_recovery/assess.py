@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._config.conf_file import ENCODING, ERRORS
+from .._config.quoting import ENCODING, ERRORS
 from .._config.writes import are_closed
 from .._errors import RepositoryError
 from .._repository.catalog import Entry, choose, list_backups, passed_over, readable_stores

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from .._config.conf_file import ENCODING, ERRORS, load
+from .._config.conf_file import load
+from .._config.quoting import ENCODING, ERRORS
 from .._config.writes import CLOSED, LAG, SETTING, are_closed, close_writes, open_writes
 from .._errors import ServerError
 from .._files import write_atomic

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 
 from .._backup.server_files import ServerFile, read_archive
-from .._config.conf_file import ENCODING, ERRORS
+from .._config.quoting import ENCODING, ERRORS
 from .._errors import DamagedError, IncompatibleError
 from .._files import PRIVATE_DIR, fsync_dir, make_dirs
 from .._repository.catalog import check_sums

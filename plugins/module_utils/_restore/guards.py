@@ -13,11 +13,11 @@ from .._errors import IncompatibleError, ProgramError, RestoreError
 from .._files import free_bytes, make_dirs
 from .._repository.manifest import Manifest, StoredFile
 from .._server.instance import Instance
+from .._server.process import unit_user
 from .._server.versions import why_not_loadable
 from .data_dir import why_no_data_dir
 from .journal import SWAPPED, Journal, Workspace
 from .layout import DataLayout
-from .ownership import unit_user
 from .request import Options
 
 _MARGIN = 16 * 1024 * 1024

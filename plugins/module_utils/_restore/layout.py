@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .._config.conf_file import quote_arg
+from .._config.quoting import quote_arg
 from .._server.paths import Paths
 
 

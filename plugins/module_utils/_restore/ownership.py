@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
-import pwd
 from dataclasses import dataclass
 
 from .._errors import RestoreError
 from .._server.instance import Instance
-from .._server.programs import unit_properties
+from .._server.process import is_local, process_user, unit_user
 from .data_dir import data_entries
 
 _CONTEXT = "security.selinux"
@@ -48,29 +46,6 @@ def _context(path: str) -> bytes:
     return b""
 
 
-def unit_user(service: str) -> tuple[int, int] | None:
-    """The uid and gid of a systemd unit's User= and Group=."""
-    properties = unit_properties(service, "User", "Group") if service else {}
-    user = properties.get("User", "")
-    if not user:
-        return None
-    try:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-        group = properties.get("Group", "")
-        gid = entry.pw_gid if not group else int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-    except KeyError:
-        return None
-    return entry.pw_uid, gid
-
-
-def _process_user(pid: int) -> tuple[int, int] | None:
-    """The uid and gid that a process runs with."""
-    with contextlib.suppress(OSError):
-        found = os.stat(f"/proc/{pid}")
-        return found.st_uid, found.st_gid
-    return None
-
-
 def find_ownership(instance: Instance) -> Ownership:
     """The owner that the server needs, and the modes that its files had.
 
@@ -88,7 +63,7 @@ def find_ownership(instance: Instance) -> Ownership:
     sample = next((found for found in samples if found.st_uid), there)
     wanted = None
     if instance.facts is not None and not instance.server.login.unix_socket:
-        wanted = _process_user(instance.facts.number("process_id")) if _is_local(instance) else None
+        wanted = process_user(instance.facts.number("process_id")) if is_local(instance.facts) else None
     wanted = wanted or unit_user(instance.place.service) or (sample.st_uid, sample.st_gid)
     if os.geteuid() != 0 and wanted[0] != os.geteuid():
         raise RestoreError(
@@ -121,12 +96,3 @@ def give_directory(directory: str, uid: int, gid: int) -> bool:
     os.chown(directory, uid, gid)
     os.chmod(directory, (found.st_mode & 0o7777) | 0o700)
     return True
-
-
-def _is_local(instance: Instance) -> bool:
-    """Whether the process that INFO names is a server on this host, not another one of that number."""
-    pid = instance.facts.number("process_id") if instance.facts else 0
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as stream:
-        name = stream.read()
-        return "redis" in name or "valkey" in name
-    return False

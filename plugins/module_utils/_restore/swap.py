@@ -11,13 +11,13 @@ import os
 from .._errors import RestoreError
 from .._files import PRIVATE_DIR, fsync_dir, locked, remove_tree, write_atomic
 from .._server.instance import Instance
+from .._server.occupied import require_stopped
 from .closing import edit_writes
 from .data_dir import data_entries
 from .fence import fence_is_up, lower_fence, raise_fence
 from .guards import require_data_dir, require_own, require_renamable, restore_running
 from .journal import SWAPPED, Journal, Placed, Workspace
 from .layout import aof_at_next_start
-from .occupied import require_stopped
 from .ownership import give_directory
 from .request import Options, Outcome, Selection
 from .results import data_listing, result_of

@@ -12,9 +12,12 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._instance
 
 def test_completed() -> None:
     first, second = complete_instances(
-        [{"login_port": 1, "service": "redis@1"}, {"name": "x", "login_port": 2, "tier": "critical"}],
+        [
+            {"login_port": 1, "service": "redis@1", "settings": {"save": None}, "profile": "testing"},
+            {"name": "x", "login_port": 2, "tier": "critical"},
+        ],
         "host",
-        {"tier": "important", "config_file": "/etc/redis.conf"},
+        {"tier": "important", "state_dir": "/var/lib/x"},
     )
     assert (first["name"], first["service"], first["tier"], first["source_instance"]) == (
         "host-1",
@@ -25,10 +28,18 @@ def test_completed() -> None:
     assert first["module_args"] == {
         "login_port": 1,
         "service": "redis@1",
-        "config_file": "/etc/redis.conf",
+        "state_dir": "/var/lib/x",
         "instance": "host-1",
     }
     assert (second["name"], second["tier"], second["module_args"]["instance"]) == ("x", "critical", "x")
+    assert (first["settings"], first["profile"]) == ({"save": None}, "testing")
+    assert (second["settings"], second["profile"]) == ({}, "")
+
+
+def test_instances_that_share_nothing() -> None:
+    shared = {"state_dir": "/var/lib/x", "executable": "/usr/bin/redis-server", "login_password": "p"}
+    own = [{"service": f"redis@{n}", "config_file": f"/{n}", "data_dir": f"/d/{n}", "login_port": n} for n in (1, 2)]
+    assert len(complete_instances(own, "host", shared)) == 2
 
 
 def test_one_on_the_usual_port() -> None:
@@ -43,6 +54,10 @@ def test_one_on_the_usual_port() -> None:
         ([{"name": "a", "login_port": 1}, {"name": "a", "login_port": 2}], "have the name a"),
         ([{"name": "a"}, {"name": "b", "login_host": "127.0.0.1", "login_port": 6379}], "address 127.0.0.1:6379"),
         ([{"name": "a", "login_unix_socket": "/s"}, {"name": "b", "login_unix_socket": "/s"}], "address /s"),
+        ([{"config_file": "/c"}, {"login_port": 1, "config_file": "/c/."}], "have the config_file /c"),
+        ([{"data_dir": "/d"}, {"login_port": 1, "data_dir": "/d/"}], "have the data_dir /d"),
+        ([{"service": "redis"}, {"login_port": 1, "service": "redis.service"}], "have the service redis"),
+        ([{"settings": ["maxmemory 1gb"]}], "host-6379: settings must map directives to values"),
     ],
 )
 def test_refusals(listed: list[dict[str, object]], words: str) -> None:

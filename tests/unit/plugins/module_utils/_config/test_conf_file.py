@@ -9,12 +9,10 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.conf_file import (
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.conf_file import Directive, load, parse
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.quoting import (
     ENCODING,
     ERRORS,
-    Directive,
-    load,
-    parse,
     split_args,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import ConfigError

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.conf_file import (
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.quoting import (
     ENCODING,
     ERRORS,
     quote_arg,

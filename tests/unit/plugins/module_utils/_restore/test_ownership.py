@@ -15,7 +15,6 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore 
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.ownership import (
     Ownership,
     find_ownership,
-    unit_user,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.connection import Login, Server
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import Instance, Place
@@ -131,8 +130,3 @@ def test_the_server_can_always_read_and_write_its_files(tmp_path: Path) -> None:
 def test_another_users_data_needs_root() -> None:
     with pytest.raises(RestoreError, match="belongs to user 0"):
         find_ownership(instance_in(Path("/")))
-
-
-def test_no_service_no_user() -> None:
-    assert unit_user("") is None
-    assert unit_user("no-such-unit-of-redis") is None

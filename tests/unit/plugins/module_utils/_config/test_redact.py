@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.redact import redact_acl, redact_conf
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.conf_file import quote_arg, split_args
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.quoting import quote_arg, split_args
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.redact import redact_acl, redact_conf
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets taken out of configuration that is stored unencrypted. Pure.
+"""Secrets taken out of configuration that is stored unencrypted, or shown. Pure.
 
 Lines end at a newline and nowhere else: a password may hold what Python takes for a line's end. Where a line cannot be
 read as Redis reads it, all of it goes.
@@ -12,20 +12,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .._config.conf_file import quote_arg, split_args
+from .quoting import quote_arg, split_args
 
 _SECRET = {"requirepass", "masterauth", "primaryauth", "tls-key-file-pass", "tls-client-key-file-pass"}
 _SENTINEL_SECRET = {"auth-pass", "sentinel-pass"}
 _NOTE = "# left out of this unencrypted backup: "
+HIDDEN = "# not shown: "
 # In a comment a secret word with anything behind it, or a user with a password or its hash, may be an old secret.
 _IN_COMMENT = re.compile(
     rf"({'|'.join(sorted((*_SECRET, *_SENTINEL_SECRET)))})\W*\s\s*\S|\buser\b.*[\s\"'][><#!]\S", re.IGNORECASE
 )
 
 
-def redact_conf(text: str) -> str:
-    """redis.conf without passwords, and what may be one; other lines stay as they are."""
-    return "".join(_line(line) for line in _lines(text.removeprefix("\ufeff")))
+def redact_conf(text: str, note: str = _NOTE) -> str:
+    """redis.conf without passwords, and what may be one; `note` tells why. Other lines stay as they are."""
+    redacted = "".join(_line(line) for line in _lines(text.removeprefix("\ufeff")))
+    return redacted if note == _NOTE else redacted.replace(_NOTE, note)
 
 
 def redact_acl(text: str) -> str:

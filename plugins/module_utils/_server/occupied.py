@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from .._errors import RestoreError
-from .._server.connection import Login
+from .connection import Login
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RestoreError
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.occupied import (
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.connection import Login
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.occupied import (
     answers,
     require_stopped,
     users_of,
 )
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.connection import Login
 
 NAME = "import sys; open('/proc/self/comm', 'w').write(sys.argv[2]); "
 READY = "print('ready', flush=True); input()"

@@ -1,0 +1,157 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A prepared change made: the running server, then redis.conf. A failure takes all of it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from .._errors import ConfigError
+from .._files import locked, make_dirs
+from .._server.instance import Instance
+from . import aof
+from .conf_write import keep_copy, replace, require_unchanged
+from .live import LiveChanges
+from .prepare import Prepared
+from .relocate import carried, carry_over
+from .situation import Situation
+from .wish import Request
+
+
+def in_words(prepared: Prepared, config_file: str) -> list[str]:
+    """What is to be done, in the order in which it is done."""
+    plan, found = prepared.plan, []
+
+    def say(changes: list) -> None:
+        for change in changes:
+            old, new = ("(hidden)", "(hidden)") if change.secret else (change.old, change.new)
+            found.append(f"set {change.name} to {new!r} in the running server (from {old!r})")
+
+    say(plan.first)
+    switch = {
+        "on": "switch the AOF on in the running server and wait until it is whole",
+        "off": "switch the AOF off in the running server and take a snapshot in its place",
+        "confirm": "wait until the AOF is whole",
+        "snapshot": "take a snapshot in place of the AOF",
+    }
+    found += [switch[plan.aof]] if plan.aof else []
+    say([*plan.then, *plan.moved])
+    found += ["take a snapshot at the new place"] if plan.moved else []
+    say(plan.last)
+    found += [f"copy {carry.source} to {carry.dest}" for carry in prepared.carries]
+    if prepared.edited:
+        found.append(f"write {config_file}: {', '.join(wish.name for wish in plan.edits)}")
+    return found
+
+
+class Changing:
+    """The hands of one run. `folder` keeps the lock, the journal of copies, and the copies of redis.conf."""
+
+    def __init__(
+        self, instance: Instance, request: Request, situation: Situation, prepared: Prepared, folder: str, journal: str
+    ) -> None:
+        self._instance, self._request, self._situation = instance, request, situation
+        self._prepared = prepared
+        self._folder, self._journal = folder, journal
+        self._live = LiveChanges(instance.server, instance.title, situation.version)
+        self._switched = ""
+        self._written = False
+        self.backup_file: str | None = None
+
+    def make(self) -> None:
+        """Make the change. Raises RedisBackupError; what was changed is then changed back."""
+        make_dirs(self._folder)
+        busy = ConfigError(
+            f"another run is changing the configuration of {self._instance.title}",
+            untouched="Nothing was changed",
+            hint="Wait for its end, then run again",
+        )
+        with locked(os.path.join(self._folder, "lock"), busy=busy):
+            if self._prepared.edited and self._situation.file:
+                require_unchanged(self._prepared.edited.path, self._situation.file.text)
+            try:
+                self._make()
+            except BaseException as error:
+                failed = self._undo()
+                if isinstance(error, ConfigError) and (failed or not error.untouched):
+                    error.untouched = (
+                        f"What was set before is set back, except {', '.join(failed)}"
+                        if failed
+                        else "redis.conf and the running values are as they were"
+                    )
+                raise
+
+    def _make(self) -> None:
+        plan = self._prepared.plan
+        self._live.set(plan.first)
+        self._switch_aof(plan.aof)
+        self._live.set(plan.then)
+        self._move()
+        for change in plan.last:
+            self._live.set_proven(change)
+        self._write()
+        self._verify()
+
+    def _switch_aof(self, step: str) -> None:
+        timeout = self._request.wait_timeout
+        if step == "on":
+            aof.turn_on(self._instance, timeout)
+        elif step == "off":
+            aof.turn_off(self._instance, timeout)
+        elif step == "confirm":
+            aof.confirm(self._instance, timeout)
+        elif step == "snapshot":
+            aof.snapshot(self._instance, timeout)
+        self._switched = step
+
+    def _move(self) -> None:
+        """Set where the RDB lies, and have one there before redis.conf names the place."""
+        moved = self._prepared.plan.moved
+        if not moved:
+            return
+        self._live.set(moved)
+        paths, new = self._instance.paths, {change.name: change.new for change in moved}
+        self._instance.paths = dataclasses.replace(
+            paths, dir=new.get("dir", paths.dir), dbfilename=new.get("dbfilename", paths.dbfilename)
+        )
+        aof.snapshot(self._instance, self._request.wait_timeout)
+
+    def _write(self) -> None:
+        edited, file = self._prepared.edited, self._situation.file
+        if edited is None or file is None:
+            return
+        carry_over(self._prepared.carries, self._journal)
+        require_unchanged(edited.path, file.text)
+        if self._request.backup:
+            self.backup_file = keep_copy(edited.path, self._folder, self._request.backup_count)
+        self._written = True
+        replace(edited.path, edited.text)
+        carried(self._journal)
+
+    def _verify(self) -> None:
+        """Ask the server again for what was set."""
+        plan = self._prepared.plan
+        wanted = {change.name: change.new for change in plan.live}
+        if plan.aof in ("on", "off"):
+            wanted["appendonly"] = "yes" if plan.aof == "on" else "no"
+        said = self._instance.server.config_get(*wanted) if wanted else {}
+        for name, value in wanted.items():
+            found = said.get(name)
+            if found != value and not (name == "dir" and os.path.realpath(found or "") == os.path.realpath(value)):
+                raise ConfigError(
+                    f"{self._instance.title}: {name} was set, and the server does not say so",
+                    hint="Somebody else may be changing it; look at the server's log, then run again",
+                )
+
+    def _undo(self) -> list[str]:
+        """Put everything back; the names of values that could not be."""
+        if self._written and self._situation.file:
+            replace(self._situation.file.path, self._situation.file.text)
+        failed = self._live.undo()
+        if self._switched == "on":
+            self._instance.server.call("CONFIG", "SET", "appendonly", "no")
+        elif self._switched == "off":
+            aof.turn_on(self._instance, self._request.wait_timeout)
+        return failed

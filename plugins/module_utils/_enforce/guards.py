@@ -1,0 +1,134 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings that would lose keys, or keep the server from starting with its data: refused. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from .._config.values import memory_bytes
+from .._errors import ConfigError
+from .judge import Verdict
+from .situation import Situation
+from .wish import Request, Wish
+
+_ROOM = 1.1  # a data set this much smaller than maxmemory evicts nothing at once
+
+
+def guard(request: Request, situation: Situation, verdicts: Mapping[str, Verdict]) -> None:
+    """Raise ConfigError for the first wish that no server's data would survive."""
+    wanted = {wish.name: verdicts[wish.name].canonical or "" for wish in request.wishes if wish.name in verdicts}
+    if not request.allow_eviction:
+        _eviction(situation, wanted)
+    _databases(situation, wanted)
+    _primary(situation, wanted)
+    _cluster(situation, wanted)
+    if "appendonly" in wanted:
+        _aof(request, situation, wanted["appendonly"].lower())
+
+
+def _refused(situation: Situation, what: str, hint: str) -> ConfigError:
+    return ConfigError(f"{situation.title}: {what}", untouched="Nothing was changed", hint=hint)
+
+
+def _eviction(situation: Situation, wanted: Mapping[str, str]) -> None:
+    if situation.facts is None or not {"maxmemory", "maxmemory-policy"} & set(wanted):
+        return
+    limit = memory_bytes(wanted.get("maxmemory", situation.live.get("maxmemory", "0"))) or 0
+    policy = wanted.get("maxmemory-policy", situation.live.get("maxmemory-policy", "noeviction"))
+    before = (situation.live.get("maxmemory"), situation.live.get("maxmemory-policy"))
+    used = situation.facts.number("used_memory")
+    if policy == "noeviction" or not limit or limit >= _ROOM * used or before == (str(limit), policy):
+        return
+    raise _refused(
+        situation,
+        f"maxmemory {limit} with {policy} would evict keys at once: {used} bytes are in use",
+        f"Set maxmemory to {int(_ROOM * used) + 1} or more, use maxmemory-policy noeviction, or allow_eviction: true",
+    )
+
+
+def _databases(situation: Situation, wanted: Mapping[str, str]) -> None:
+    if "databases" not in wanted or not wanted["databases"].isdecimal():
+        return
+    number = int(wanted["databases"])
+    if situation.facts is not None:
+        used = max((int(name[2:]) for name in situation.facts.keyspace), default=-1)
+        if used >= number:
+            raise _refused(
+                situation,
+                f"databases {number} would keep the server from starting: database {used} holds keys",
+                f"Set databases to {used + 1} or more, or move these keys first",
+            )
+    elif situation.holds_data:
+        present = situation.file_text("databases") or "16"
+        if present.isdecimal() and number < int(present):
+            raise _refused(
+                situation,
+                f"databases cannot be lowered from {present} to {number} while the server is down: nobody knows which "
+                "databases hold keys, and it might not start",
+                "Start the server, then run again",
+            )
+
+
+def _primary(situation: Situation, wanted: Mapping[str, str]) -> None:
+    name = next((name for name in ("replicaof", "slaveof") if wanted.get(name)), "")
+    if not name or wanted[name].lower() == "no one":
+        return
+    present = situation.live.get("replicaof") or situation.live.get(name) or situation.file_text(name) or ""
+    if situation.holds_data and present != wanted[name]:
+        raise _refused(
+            situation,
+            f"{name} {wanted[name]} would replace its data set by another's at the next start",
+            "Make it a replica by hand (REPLICAOF) once its data is backed up, then run again",
+        )
+
+
+def _cluster(situation: Situation, wanted: Mapping[str, str]) -> None:
+    if "cluster-enabled" not in wanted or not situation.holds_data:
+        return
+    if (wanted["cluster-enabled"].lower() == "yes") != situation.in_cluster:
+        raise _refused(
+            situation,
+            f"cluster-enabled {wanted['cluster-enabled']} would not keep its keys served after the next start",
+            "Move the data by backup and restore instead",
+        )
+
+
+def _aof(request: Request, situation: Situation, wanted: str) -> None:
+    """Refuse what would let the next start load another data set than the one that is there."""
+    on = situation.aof_on
+    file_says = (situation.file_text("appendonly") or "no").lower()
+    if not situation.running:
+        if wanted != file_says and (situation.holds_data if wanted == "yes" else situation.has_aof):
+            raise _refused(
+                situation,
+                f"it is down, and with appendonly {wanted} its next start would not load the data that is there",
+                "Start it, then run again: the AOF is switched without a loss while the server runs",
+            )
+        return
+    can_set = request.to_server and situation.config_allowed
+    if (wanted == "yes") != on and not can_set:
+        raise _refused(
+            situation,
+            f"appendonly {wanted} can only be set together with the running server, or its next start would load other "
+            "data",
+            "Use apply=both with a login that may use CONFIG SET",
+        )
+    if wanted == "no" and on and not request.to_file and situation.facts and situation.facts.info.get("config_file"):
+        raise _refused(
+            situation,
+            "apply=live would leave a stale AOF that the next start loads if redis.conf says appendonly yes",
+            "Use apply=both",
+        )
+
+
+def conflicting_arguments(argv_settings: Mapping[str, str], wishes: tuple[Wish, ...]) -> str:
+    """The first wish that the service's command line sets, and so beats redis.conf; empty when none."""
+    for wish in wishes:
+        for name in wish.names:
+            said = argv_settings.get(name)
+            if said is not None and re.sub(r"\s+", " ", said) != (wish.text or ""):
+                return f"--{name} {wish.shown(said)}"
+    return ""

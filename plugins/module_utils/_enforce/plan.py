@@ -1,0 +1,231 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What differs from the wishes, and in which order it is put right. Pure.
+
+Durability is raised before it is lowered: an AOF is on and whole before save points go, save points are there before
+an AOF goes. What could lock us out comes last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .._config.values import Words, lines_of, same_value
+from .judge import Verdict
+from .situation import Situation
+from .wish import Request, Wish
+
+# Where the next start looks for its data. `dbfilename` matters without an AOF, the AOF's names with one.
+RELOCATING = ("dir", "dbfilename", "appendfilename", "appenddirname", "cluster-config-file")
+_LAST = ("requirepass", "bind", "port")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One directive that differs, before anything is changed. None: absent, or not known."""
+
+    directive: str
+    wanted: str | None
+    running: str | None
+    in_file: str | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One CONFIG SET: the new value and the old one, for the way back."""
+
+    name: str
+    new: str
+    old: str
+    secret: bool = False
+
+
+@dataclass
+class Plan:
+    """`first` is set in one call, then the AOF is switched (`on`, `off`), then `then`; `last` one by one, each proven.
+
+    `aof` may also be `confirm` (it is on; wait until it is whole before redis.conf says so) or `snapshot` (it is off;
+    a fresh RDB must be there before redis.conf says so). `moved` is what is set live and needs a snapshot at its new
+    place. `deferred` waits until the server is stopped.
+    """
+
+    drift: list[Drift] = field(default_factory=list)
+    first: list[Change] = field(default_factory=list)
+    aof: str = ""
+    then: list[Change] = field(default_factory=list)
+    moved: list[Change] = field(default_factory=list)
+    last: list[Change] = field(default_factory=list)
+    edits: list[Wish] = field(default_factory=list)
+    deferred: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def live(self) -> list[Change]:
+        """Every live change, in order."""
+        return [*self.first, *self.then, *self.moved, *self.last]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do now."""
+        return not (self.live or self.aof in ("on", "off") or self.edits)
+
+
+def surely_done(request: Request, situation: Situation) -> bool:
+    """Whether everything is as wished, without a doubt that only a server could settle."""
+    return all(_surely_done(wish, request, situation) for wish in request.wishes)
+
+
+def _surely_done(wish: Wish, request: Request, situation: Situation) -> bool:
+    if wish.lines is None:
+        return False
+    if request.to_file and not _file_is(wish, situation, None):
+        return False
+    if not (wish.readable and situation.running and situation.config_allowed):
+        return request.to_file and wish.readable
+    present = situation.live_lines(wish.name)
+    if present is None:
+        return wish.name in request.skip_unknown and not request.to_file
+    return _equal(wish.name, wish.lines, present)
+
+
+def _equal(name: str, mine: Sequence[Words], theirs: Sequence[Words]) -> bool:
+    if name == "dir":
+        return os.path.realpath(mine[0][0]) == os.path.realpath(theirs[0][0])
+    return same_value(name, mine, theirs)
+
+
+def _file_is(wish: Wish, situation: Situation, means: Callable[[str, str], str | None] | None) -> bool:
+    """Whether redis.conf gives the wish. `means` asks a server what a text means, for notations that differ."""
+    lines = situation.file_lines(wish.name)
+    if wish.lines is None or lines is None:
+        return lines is wish.lines
+    if _equal(wish.name, wish.lines, lines):
+        return True
+    if means is None or not wish.readable or lines == [[]]:
+        return False
+    mine = means(wish.name, wish.text or "")
+    return mine is not None and mine == means(wish.name, situation.file_text(wish.name) or "")
+
+
+def make_plan(
+    request: Request,
+    situation: Situation,
+    verdicts: Mapping[str, Verdict],
+    means: Callable[[str, str], str | None],
+) -> Plan:
+    """The plan for the wishes that have a verdict (others are unknown to the server, and skipped)."""
+    plan = Plan()
+    turning_on = False
+    aof_after = _aof_after(situation, verdicts)
+    for wish in request.wishes:
+        if wish.name not in verdicts:
+            continue
+        verdict = verdicts[wish.name]
+        running = situation.live.get(wish.name) if wish.readable else None
+        in_file = _file_is(wish, situation, means) if request.to_file else True
+        is_live = running is None or _live_is(wish, verdict, situation)
+        if in_file and is_live:
+            continue
+        plan.drift.append(
+            Drift(
+                wish.name,
+                wish.shown(_wanted(wish, verdict)),
+                wish.shown(running),
+                wish.shown(situation.file_text(wish.name)),
+            )
+        )
+        if _must_wait(wish, situation, verdict, aof_after):
+            plan.deferred.append(wish.name)
+            plan.reasons.append(f"{wish.name}: is changed while the server is stopped, and its data carried over")
+            continue
+        if not in_file:
+            plan.edits.append(wish)
+        if wish.name == "appendonly":
+            plan.aof = _aof_step(verdict.canonical or "", situation, in_file)
+            turning_on = plan.aof == "on"
+            continue
+        if is_live or running is None:
+            _reason_unknown(plan, wish, situation, in_file)
+        elif request.to_server and verdict.settable:
+            _schedule(plan, wish, verdict, running, situation.holds_data and not aof_after)
+        else:
+            plan.reasons.append(f"{wish.name}: running {_say(wish, running)}, wanted {_say(wish, verdict.canonical)}")
+    if turning_on:
+        plan.then += [change for change in plan.first if change.name == "save"]
+        plan.first = [change for change in plan.first if change.name != "save"]
+    plan.last.sort(key=lambda change: _LAST.index(change.name))
+    return plan
+
+
+def _wanted(wish: Wish, verdict: Verdict) -> str | None:
+    return verdict.canonical if verdict.canonical is not None else wish.text
+
+
+def _say(wish: Wish, text: str | None) -> str:
+    shown = wish.shown(text)
+    return shown if shown else "nothing"
+
+
+def _live_is(wish: Wish, verdict: Verdict, situation: Situation) -> bool:
+    running = situation.live[wish.name]
+    if running == verdict.canonical:
+        return True
+    wanted = wish.lines if wish.lines is not None else lines_of(wish.name, verdict.default)
+    return _equal(wish.name, wanted, situation.live_lines(wish.name) or [[]])
+
+
+def _aof_after(situation: Situation, verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether the server will write an AOF after this run."""
+    if "appendonly" in verdicts:
+        return (verdicts["appendonly"].canonical or "no").lower() == "yes"
+    return situation.aof_on
+
+
+def _must_wait(wish: Wish, situation: Situation, verdict: Verdict, aof_after: bool) -> bool:
+    """Whether the next start would look for data where there is none, unless the server is stopped for the change."""
+    if not situation.running or wish.name not in RELOCATING or _live_or_unknown(wish, verdict, situation):
+        return False
+    if wish.name == "cluster-config-file":
+        return situation.in_cluster
+    if wish.name in ("appendfilename", "appenddirname"):
+        return aof_after
+    if wish.name == "dbfilename" and aof_after:
+        return False
+    if not (situation.holds_data or situation.in_cluster or situation.aof_on or aof_after):
+        return False
+    return situation.aof_on or aof_after or situation.in_cluster or not verdict.settable
+
+
+def _live_or_unknown(wish: Wish, verdict: Verdict, situation: Situation) -> bool:
+    return wish.name in situation.live and _live_is(wish, verdict, situation)
+
+
+def _aof_step(wanted: str, situation: Situation, in_file: bool) -> str:
+    if not situation.running:
+        return ""
+    if (wanted == "yes") != situation.aof_on:
+        return "on" if wanted == "yes" else "off"
+    if in_file:
+        return ""
+    return "confirm" if wanted == "yes" else "snapshot"
+
+
+def _reason_unknown(plan: Plan, wish: Wish, situation: Situation, in_file: bool) -> None:
+    """A change of redis.conf whose effect on the running server cannot be read."""
+    if in_file or not situation.running or (wish.readable and situation.config_allowed):
+        return
+    plan.reasons.append(f"{wish.name}: redis.conf is changed, and the running value cannot be asked for")
+
+
+def _schedule(plan: Plan, wish: Wish, verdict: Verdict, running: str, rdb_is_all: bool) -> None:
+    """Put a live change where it belongs. `rdb_is_all`: the next start takes its data from the RDB."""
+    change = Change(wish.name, verdict.canonical or "", running, wish.secret)
+    if wish.name in _LAST:
+        plan.last.append(change)
+    elif wish.name in ("dir", "dbfilename") and rdb_is_all:
+        plan.moved.append(change)
+    else:
+        plan.first.append(change)

@@ -1,0 +1,206 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is decided and proven before a change: what the server says to the wishes, the plan, the new file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .._config.conf_file import ConfFile, load_file
+from .._config.edit import effective_lines, set_directive
+from .._config.values import lines_of, text_of
+from .._errors import ConfigError, ProgramError
+from .._server.connection import Server
+from .._server.instance import Instance
+from .._server.paths import NAMES, Paths, resolve_paths
+from .._server.process import is_local, process_user, unit_user
+from .conf_write import require_writable
+from .guards import guard
+from .judge import NOT_PROVEN, Unknown, Verdict, judge_wish, meaning
+from .plan import RELOCATING, Plan, make_plan
+from .ports import require_bindable
+from .proof import judge_server, proven
+from .relocate import Carry, plan_carry, require_room
+from .situation import Situation
+from .wish import Request, Wish
+
+User = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is to be done. `edited` is the proven redis.conf, None where it stays; `carries` the files to copy first."""
+
+    plan: Plan
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    edited: ConfFile | None = None
+    carries: tuple[Carry, ...] = ()
+
+
+def prepare(instance: Instance, request: Request, situation: Situation, journal: str) -> Prepared:
+    """Judge the wishes, plan, and prove the new redis.conf. Changes nothing.
+
+    `journal` names the copies of an earlier run that did not end. Raises ConfigError for what is refused.
+    """
+    program = _program(instance, request)
+    user = _server_user(instance, situation)
+    if program is None:
+        verdicts = {wish.name: _unjudged(wish, situation) for wish in request.wishes if wish.readable}
+        guard(request, situation, verdicts)
+        return Prepared(make_plan(request, situation, verdicts, lambda _name, _text: None), verdicts)
+    modules = [line for _file, _i, line in situation.file.walk() if line.name == "loadmodule"] if situation.file else []
+    with judge_server(program, user, situation.version, modules) as asked:
+        verdicts = _judged(asked, request, situation)
+        guard(request, situation, verdicts)
+        _require_dir(request, situation, user)
+        plan = make_plan(request, situation, verdicts, _asking(asked))
+    _require_free(instance, situation, plan)
+    if not plan.edits or situation.file is None:
+        return Prepared(plan, verdicts)
+    edited = load_file(situation.file.path)
+    for wish in plan.edits:
+        default = lines_of(wish.name, verdicts[wish.name].default) if wish.lines is None else ()
+        set_directive(edited, wish.name, wish.lines, situation.version, default)
+    require_writable(edited.path)
+    _prove(edited, program, user, plan, verdicts)
+    carries: list[Carry] = []
+    if not situation.running:
+        require_bindable(edited, situation.version)
+        carries = _carries(instance, situation, plan, edited, journal)
+    return Prepared(plan, verdicts, edited, tuple(carries))
+
+
+def _program(instance: Instance, request: Request) -> str | None:
+    """The server's program; None where it is elsewhere and nothing but CONFIG SET is asked for."""
+    try:
+        return instance.program()
+    except ProgramError:
+        if request.to_file:
+            raise
+        return None
+
+
+def _server_user(instance: Instance, situation: Situation) -> User | None:
+    """Whom the server runs as; None when nothing tells."""
+    facts = situation.facts
+    running = process_user(facts.number("process_id")) if facts and is_local(facts) else None
+    found = running or unit_user(instance.place.service)
+    if found is None and os.path.isdir(instance.paths.dir):
+        there = os.stat(instance.paths.dir)
+        found = (there.st_uid, there.st_gid)
+    return found
+
+
+def _asking(asked: Server) -> Callable[[str, str], str | None]:
+    return lambda name, text: meaning(asked, name, text)
+
+
+def _judged(asked: Server, request: Request, situation: Situation) -> dict[str, Verdict]:
+    found = {}
+    for wish in request.wishes:
+        try:
+            found[wish.name] = judge_wish(asked, wish, situation.live, situation.protected)
+        except Unknown:
+            if wish.name not in request.skip_unknown:
+                raise
+    return found
+
+
+def _unjudged(wish: Wish, situation: Situation) -> Verdict:
+    """A verdict without the server's program at hand: the running value, or the wish as it is written."""
+    present = situation.live.get(wish.name)
+    if present is None or wish.text is None:
+        raise ConfigError(
+            f"{situation.title}: {wish.name} "
+            + ("is not known to the server" if present is None else "has a default that only its program knows"),
+            untouched="Nothing was changed",
+            hint="Correct settings; for null, run on a host that has the server's program",
+        )
+    same = wish.lines is not None and lines_of(wish.name, present) == wish.lines
+    return Verdict(present if same else wish.text, True, present)
+
+
+def _require_dir(request: Request, situation: Situation, user: User | None) -> None:
+    """Refuse a data directory that is not there, or where the server could not save."""
+    wish = next((wish for wish in request.wishes if wish.name == "dir"), None)
+    if wish is None:
+        return
+    path = wish.text or ""
+    why = hint = ""
+    if not os.path.isabs(path):
+        why, hint = "must be an absolute path", "Name a directory"
+    elif situation.local and not os.path.isdir(path):
+        why, hint = "does not exist on this host", "Make the directory, owned by the server's user, then run again"
+    elif situation.local and user and not _may_write(path, *user):
+        why, hint = f"is not writable for the server's user {user[0]}", f"chown {user[0]}:{user[1]} {path}"
+    if why:
+        raise ConfigError(f"settings: dir {path or 'null'} {why}", untouched="Nothing was changed", hint=hint)
+
+
+def _require_free(instance: Instance, situation: Situation, plan: Plan) -> None:
+    """Refuse a new place for the RDB where another file lies: the first save there would replace it."""
+    new = {change.name: change.new for change in plan.moved}
+    if not new or not situation.local:
+        return
+    paths = instance.paths
+    target = os.path.join(new.get("dir", paths.dir), new.get("dbfilename", paths.dbfilename))
+    if os.path.exists(target) and not (os.path.exists(paths.dump) and os.path.samefile(target, paths.dump)):
+        raise ConfigError(
+            f"{situation.title}: {target} exists already, and the next save would replace it",
+            untouched="Nothing was changed",
+            hint="Move it away, or choose another place",
+        )
+
+
+def _may_write(path: str, uid: int, gid: int) -> bool:
+    """Whether a user may make files in a directory, by its mode. Other groups of the user, and ACLs, are not seen."""
+    found = os.stat(path)
+    if uid == 0:
+        return True
+    if found.st_uid == uid:
+        return found.st_mode & 0o300 == 0o300
+    if found.st_gid == gid:
+        return found.st_mode & 0o030 == 0o030
+    return found.st_mode & 0o003 == 0o003
+
+
+def _prove(edited: ConfFile, program: str, user: User | None, plan: Plan, verdicts: dict[str, Verdict]) -> None:
+    """Have a server of the same program start with the edited file, and say what it means."""
+    with proven(edited, program, user) as server:
+        said = server.config_get(*(wish.name for wish in plan.edits if wish.readable))
+    for wish in plan.edits:
+        verdict = verdicts[wish.name]
+        if wish.name in NOT_PROVEN or wish.name.startswith("tls-") or not verdict.settable:
+            continue
+        if wish.name in said and said[wish.name] != verdict.canonical:
+            raise ConfigError(
+                f"{edited.path}: a start with the edited file would give {wish.name} "
+                f"{wish.shown(said[wish.name])!r} and not {wish.shown(verdict.canonical)!r}",
+                untouched="Nothing was changed",
+                hint="An include or a line behind it may set it again; set it there",
+            )
+
+
+def _carries(instance: Instance, situation: Situation, plan: Plan, edited: ConfFile, journal: str) -> list[Carry]:
+    """The files that a start with the edited file would miss."""
+    if not any(wish.name in RELOCATING for wish in plan.edits):
+        return []
+    old, new = instance.paths, _paths_after(instance, situation, plan, edited)
+    found = plan_carry(old, new, (old.aclfile, new.aclfile))
+    require_room(found, new.dir, journal)
+    return found
+
+
+def _paths_after(instance: Instance, situation: Situation, plan: Plan, edited: ConfFile) -> Paths:
+    """Where the next start will look for its data."""
+    settings = dict(instance.next_start)
+    for name in NAMES:
+        lines = effective_lines(edited, name, situation.version)
+        if lines is not None:
+            settings[name] = text_of(lines)
+        elif any(wish.name == name for wish in plan.edits):
+            settings.pop(name, None)
+    return resolve_paths(settings, config_file=edited.path)

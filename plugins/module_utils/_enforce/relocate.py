@@ -1,0 +1,115 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data carried to where a changed redis.conf looks for it, while the server is stopped.
+
+It is copied, never moved: until the new redis.conf is in place, and after, the old place holds everything.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .._errors import ConfigError
+from .._files import PRIVATE_FILE, free_bytes, fsync_dir, make_dirs, write_atomic
+from .._server.paths import Paths
+
+_RESERVE = 16 << 20  # bytes left free
+
+
+@dataclass(frozen=True)
+class Carry:
+    """One file to copy: from where, to where."""
+
+    source: str
+    dest: str
+
+
+def plan_carry(old: Paths, new: Paths, acl: tuple[str, str] = ("", "")) -> list[Carry]:
+    """The files that the next start would miss: RDB, AOF, cluster state, ACL file. Looks at the old place only."""
+    found: list[Carry] = []
+
+    def add(source: str, dest: str) -> None:
+        if source and dest and source != dest and os.path.isfile(source):
+            found.append(Carry(source, dest))
+
+    add(old.dump, new.dump)
+    add(os.path.join(old.dir, old.appendfilename), os.path.join(new.dir, new.appendfilename))  # 6.2's single AOF
+    source_dir, dest_dir = os.path.join(old.dir, old.appenddirname), os.path.join(new.dir, new.appenddirname)
+    manifest = f"{old.appendfilename}.manifest"
+    if os.path.isdir(source_dir):
+        for name in sorted(os.listdir(source_dir)):
+            # The parts are found by the manifest's words; only the manifest itself is looked for by its name.
+            to = f"{new.appendfilename}.manifest" if name == manifest else name
+            add(os.path.join(source_dir, name), os.path.join(dest_dir, to))
+    add(old.nodes_file, new.nodes_file)
+    add(*acl)
+    return found
+
+
+def require_room(carries: Sequence[Carry], directory: str, journal: str) -> None:
+    """Raise ConfigError when a destination is taken by other data, or the disk has no room for the copies."""
+    ours = _carried_before(journal)
+    for carry in carries:
+        taken = os.path.exists(carry.dest) and carry.dest not in ours
+        if taken and not filecmp.cmp(carry.source, carry.dest, shallow=False):
+            raise ConfigError(
+                f"{carry.dest} exists already and is not the data of {carry.source}",
+                untouched="Nothing was changed",
+                hint="Move it away, or choose another place",
+            )
+    size = sum(os.path.getsize(carry.source) for carry in carries)
+    free = free_bytes(directory)
+    if size + _RESERVE > free:
+        raise ConfigError(
+            f"the data ({size} bytes) does not fit into {directory} ({free} bytes free)",
+            untouched="Nothing was changed",
+            hint="Make room, or choose another place",
+        )
+
+
+def carry_over(carries: Sequence[Carry], journal: str) -> None:
+    """Copy the files, durable, with owner, mode and times. The journal names the copies until `carried` is told."""
+    make_dirs(os.path.dirname(journal))
+    ours = sorted(_carried_before(journal) | {carry.dest for carry in carries})
+    write_atomic(journal, json.dumps(ours).encode(), mode=PRIVATE_FILE)
+    for carry in carries:
+        folder = os.path.dirname(carry.dest)
+        if not os.path.isdir(folder):
+            make_dirs(folder)
+            _like(os.path.dirname(carry.source), folder)
+        part = f"{carry.dest}.part"
+        shutil.copyfile(carry.source, part)
+        _like(carry.source, part)
+        with open(part, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.rename(part, carry.dest)
+        fsync_dir(folder)
+
+
+def carried(journal: str) -> None:
+    """The new redis.conf is in place: the copies are the data now."""
+    if os.path.exists(journal):
+        os.unlink(journal)
+
+
+def _carried_before(journal: str) -> set[str]:
+    """The copies of a run that did not get as far as redis.conf: nobody uses them."""
+    try:
+        with open(journal, "rb") as stream:
+            return set(json.load(stream))
+    except (OSError, ValueError):
+        return set()
+
+
+def _like(source: str, dest: str) -> None:
+    shutil.copystat(source, dest)
+    if os.geteuid() == 0:
+        found = os.stat(source)
+        os.chown(dest, found.st_uid, found.st_gid)
+        os.chmod(dest, found.st_mode & 0o7777)

@@ -1,0 +1,104 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked of one instance: its settings as wishes, refused where they make no sense. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._config.values import REPEATING, SECRETS, Words, lines_of, names_of, text_of
+from .._errors import ConfigError
+
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One directive and the lines that redis.conf is to give it; None: no line, and live the server's default."""
+
+    name: str
+    lines: list[Words] | None
+
+    @property
+    def text(self) -> str | None:
+        """The value as CONFIG SET takes it; None when the default is wished for."""
+        return None if self.lines is None else text_of(self.lines)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the directive."""
+        return names_of(self.name)
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value must not be shown."""
+        return self.name in SECRETS or self.name in ("user", "rename-command")
+
+    @property
+    def readable(self) -> bool:
+        """Whether CONFIG GET can tell it."""
+        return self.name not in REPEATING or self.name in ("save", "client-output-buffer-limit")
+
+    def shown(self, text: str | None) -> str | None:
+        """A value of this directive as it may be shown."""
+        return HIDDEN if self.secret and text else text
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run. `apply` is `both`, `file` or `live`; `wait_timeout` is seconds for a rewrite or a save."""
+
+    wishes: tuple[Wish, ...]
+    skip_unknown: frozenset[str] = frozenset()
+    apply: str = "both"
+    backup: bool = True
+    backup_count: int = 5
+    allow_eviction: bool = False
+    wait_timeout: float = 3600.0
+    preflight: bool = False
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def to_file(self) -> bool:
+        return self.apply in ("both", "file")
+
+    @property
+    def to_server(self) -> bool:
+        return self.apply in ("both", "live")
+
+
+def wishes_of(settings: Mapping[str, Any]) -> tuple[Wish, ...]:
+    """The wishes in the option `settings`. Raises ConfigError for names and values that no redis.conf can hold."""
+    if not settings:
+        raise ConfigError(
+            "settings names no directive", untouched="Nothing was changed", hint="Write settings: {maxmemory: 2gb}"
+        )
+    wishes: dict[str, Wish] = {}
+    for given, value in settings.items():
+        name = str(given).strip().lower()
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+            raise _refused(f"{given!r} is no name of a directive")
+        if name == "include":
+            raise _refused("include is not a setting: name the directives, and leave the includes as they are")
+        if name == "sentinel":
+            raise _refused("sentinel is not a setting of a Redis server, but of Sentinel's own configuration")
+        twice = next((known for known in wishes if known in names_of(name)), None)
+        if twice:
+            raise _refused(f"{given} and {twice} are one directive")
+        wishes[name] = Wish(name, None if value is None else lines_of(name, value))
+    return tuple(wishes.values())
+
+
+def secrets_of(wishes: Sequence[Wish]) -> frozenset[str]:
+    """The words in wishes that must not be shown or logged."""
+    found = {wish.text for wish in wishes if wish.secret and wish.text}
+    found |= {word for wish in wishes if wish.secret for line in wish.lines or () for word in line if len(word) > 3}
+    return frozenset(text for text in found if text)
+
+
+def _refused(why: str) -> ConfigError:
+    return ConfigError(f"settings: {why}", untouched="Nothing was changed", hint="Correct settings, then run again")
