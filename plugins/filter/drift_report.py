@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: drift_report
 short_description: Compose the report of a fleet that drifts from its policy, or does not
-version_added: 0.2.0
+version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
   - Composes one report from what the role P(globalscope.redis_backup.redis_persistence#role) left in the variables of

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: redis_config
 short_description: Enforce directives in redis.conf and in the running server
-version_added: 0.2.0
+version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
   - Makes a running server and its redis.conf follow the settings, without a restart where none is needed.
@@ -221,6 +221,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     merged,
     name_of,
     place_of,
+    state_of,
     told,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.enforce import enforce, find_for
@@ -263,7 +264,7 @@ def main() -> None:
         )
         module.no_log_values.update(secrets_of(request.wishes))
         instance = find_for(login_of(params), place_of(params), request)
-        outcome = enforce(instance, request, params["state_dir"], check_mode=module.check_mode)
+        outcome = enforce(instance, request, state_of(params), check_mode=module.check_mode)
         module.exit_json(**dataclasses.asdict(outcome))
 
 

@@ -47,7 +47,7 @@ def in_words(prepared: Prepared, config_file: str) -> list[str]:
 
 
 class Changing:
-    """The hands of one run. `folder` keeps the lock, the journal of copies, and the copies of redis.conf."""
+    """The hands of one run. `folder` keeps the copies of redis.conf, `journal` names copies of data in the making."""
 
     def __init__(
         self, instance: Instance, request: Request, situation: Situation, prepared: Prepared, folder: str, journal: str
@@ -60,15 +60,15 @@ class Changing:
         self._written = False
         self.backup_file: str | None = None
 
-    def make(self) -> None:
-        """Make the change. Raises RedisBackupError; what was changed is then changed back."""
+    def make(self, lock: str) -> None:
+        """Make the change, alone on this instance (`lock`). Raises RedisBackupError; all is then changed back."""
         make_dirs(self._folder)
         busy = ConfigError(
-            f"another run is changing the configuration of {self._instance.title}",
+            f"another task is at work on {self._instance.title} on this host",
             untouched="Nothing was changed",
             hint="Wait for its end, then run again",
         )
-        with locked(os.path.join(self._folder, "lock"), busy=busy):
+        with locked(lock, busy=busy):
             if self._prepared.edited and self._situation.file:
                 require_unchanged(self._prepared.edited.path, self._situation.file.text)
             try:

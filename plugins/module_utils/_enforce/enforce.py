@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._config.redact import HIDDEN, redact_conf
+from .._config.writes import are_closed
 from .._errors import ConfigError
+from .._preflight.judge import DIRECTIVES, preflight
+from .._repository.identity import HostState, require_name
 from .._server.connection import Login, LoginError
 from .._server.facts import Facts
 from .._server.instance import Instance, Place, find_instance
 from .._server.occupied import require_stopped
 from .._server.paths import command_line_settings
-from .._server.programs import exec_start_argv, unit_properties
 from .change import Changing, in_words
 from .guards import conflicting_arguments
 from .plan import Plan, surely_done
-from .preflight import preflight
 from .prepare import Prepared, prepare
 from .restart import restart_refusals
 from .situation import Situation, look
@@ -68,22 +69,23 @@ def find_for(login: Login, place: Place, request: Request) -> Instance:
         raise
 
 
-def enforce(instance: Instance, request: Request, state_dir: str, *, check_mode: bool) -> Outcome:
+def enforce(instance: Instance, request: Request, state: HostState, *, check_mode: bool) -> Outcome:
     """Bring an instance's redis.conf and running values to the wishes. Raises RedisBackupError; see `_errors.py`."""
+    require_name(instance.name)
     situation = look(instance, request)
     _require_alone(instance, request, situation)
     outcome = Outcome(
         config_file=situation.file.path if situation.file else "",
         state="running" if situation.running else "down",
         keys=situation.facts.keys if situation.facts else None,
-        preflight=preflight(instance, situation.live) if request.preflight else [],
+        preflight=preflight(instance, _wanted(request, situation)) if request.preflight else [],
     )
     if situation.file:
         text = redact_conf(situation.file.text, HIDDEN)
         outcome.diff = _diff(situation.file.path, text, text)
     if surely_done(request, situation):
         return outcome
-    folder = os.path.join(state_dir, "config", instance.name)
+    folder = os.path.join(state.folder, "config", instance.name)
     journal = os.path.join(folder, "carrying.json")
     prepared = prepare(instance, request, situation, journal)
     _tell(outcome, request, situation, prepared)
@@ -92,18 +94,23 @@ def enforce(instance: Instance, request: Request, state_dir: str, *, check_mode:
         outcome.actions = [f"would {words}" for words in outcome.actions]
     elif outcome.changed:
         changing = Changing(instance, request, situation, prepared, folder, journal)
-        changing.make()
+        changing.make(state.lock_path(instance.name))
         outcome.backup_file = changing.backup_file
     return outcome
 
 
 def _require_alone(instance: Instance, request: Request, situation: Situation) -> None:
-    """Refuse what no edit of redis.conf can change, and a server that is not as down as it seems."""
+    """Refuse what no edit of redis.conf can change, an open restore, and a server that is not as down as it seems."""
+    if situation.file and are_closed(situation.file.text):
+        raise ConfigError(
+            f"{instance.title} is in the middle of a restore: {situation.file.path} keeps its writes closed",
+            untouched="Nothing was changed",
+            hint="Commit the restore or roll it back, then run again",
+        )
     if not situation.running and instance.paths.dir and request.to_file:
         require_stopped(instance.server.login, instance.paths.dir, instance.title, 0)
-    if instance.place.service and request.to_file:
-        argv = exec_start_argv(unit_properties(instance.place.service, "ExecStart").get("ExecStart", ""))
-        conflict = conflicting_arguments(command_line_settings(argv), request.wishes)
+    if request.to_file:
+        conflict = conflicting_arguments(command_line_settings(list(instance.command)), request.wishes)
         if conflict:
             raise ConfigError(
                 f"{instance.title}: the service {instance.place.service} starts the server with {conflict}, which "
@@ -111,6 +118,13 @@ def _require_alone(instance: Instance, request: Request, situation: Situation) -
                 untouched="Nothing was changed",
                 hint="Take it out of the unit, or the directive out of settings",
             )
+
+
+def _wanted(request: Request, situation: Situation) -> dict[str, str]:
+    """The values as they are to be, as far as they are known without asking."""
+    names = [name for name in DIRECTIVES if not situation.running and situation.file_lines(name) is not None]
+    present = {**situation.live, **{name: situation.file_text(name) or "" for name in names}}
+    return {**present, **{wish.name: wish.text for wish in request.wishes if wish.text is not None}}
 
 
 def _diff(path: str, before: str, after: str) -> dict[str, str]:

@@ -124,6 +124,38 @@ def _aof(request: Request, situation: Situation, wanted: str) -> None:
         )
 
 
+def guard_modules(situation: Situation, wish: Wish) -> None:
+    """Raise ConfigError when the next start would miss a module that the data may need."""
+    present = [line[0] for line in situation.file_lines("loadmodule") or [] if line]
+    gone = [path for path in present if path not in [line[0] for line in wish.lines or () if line]]
+    if gone and situation.holds_data:
+        raise _refused(
+            situation,
+            f"without loadmodule {gone[0]} its next start could not load keys of this module's types",
+            "Delete these keys, back up, and take the line out by hand",
+        )
+
+
+def renamed_now(situation: Situation, wish: Wish) -> list[str]:
+    """The commands that get another name, or their old one back."""
+    before = {tuple(line) for line in situation.file_lines("rename-command") or []}
+    after = {tuple(line) for line in wish.lines or ()}
+    return sorted({line[0].lower() for line in before ^ after if line})
+
+
+def guard_renames(situation: Situation, writing: list[str], aof_after: bool) -> None:
+    """Raise ConfigError when an AOF would hold commands under names that the next start does not know.
+
+    `writing` are the renamed commands that write.
+    """
+    if writing and (situation.aof_on or aof_after):
+        raise _refused(
+            situation,
+            f"with {writing[0].upper()} renamed its next start could not read the AOF, which holds the old name",
+            "Rename commands that write only in servers without an AOF, or keep them from users by ACL",
+        )
+
+
 def conflicting_arguments(argv_settings: Mapping[str, str], wishes: tuple[Wish, ...]) -> str:
     """The first wish that the service's command line sets, and so beats redis.conf; empty when none."""
     for wish in wishes:

@@ -75,6 +75,7 @@ def judge_wish(asked: Server, wish: Wish, live: Mapping[str, str], protected: bo
     """
     name = wish.name
     if not wish.readable:
+        _judge_users(asked, wish)
         return Verdict(None, False)
     if name.startswith("tls-") or name in _UNASKED or name in _OWN:
         default = _UNASKED.get(name, _OWN.get(name, ""))
@@ -101,6 +102,22 @@ def judge_wish(asked: Server, wish: Wish, live: Mapping[str, str], protected: bo
         untouched="Nothing was changed",
         hint="Correct the value, then run again",
     )
+
+
+def _judge_users(asked: Server, wish: Wish) -> None:
+    """Refuse ACL rules that the program refuses: a start proves all lines but these."""
+    for line in wish.lines or () if wish.name == "user" else ():
+        try:
+            asked.call("ACL", "SETUSER", "redis_backup-asked", "reset", *line[1:])
+        except ReplyError as error:
+            words = error.message
+            for rule in line[1:]:
+                words = words.replace(rule, "(hidden)") if rule[:1] in "><#!" else words
+            raise ConfigError(
+                f"settings: the server refuses the rules of user {line[0] if line else '(none)'}: {words}",
+                untouched="Nothing was changed",
+                hint="Correct the rules, then run again",
+            ) from None
 
 
 def meaning(asked: Server, name: str, text: str) -> str | None:

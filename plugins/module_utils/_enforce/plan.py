@@ -119,7 +119,7 @@ def make_plan(
     """The plan for the wishes that have a verdict (others are unknown to the server, and skipped)."""
     plan = Plan()
     turning_on = False
-    aof_after = _aof_after(situation, verdicts)
+    aof_after = aof_after_run(situation, verdicts)
     for wish in request.wishes:
         if wish.name not in verdicts:
             continue
@@ -177,7 +177,7 @@ def _live_is(wish: Wish, verdict: Verdict, situation: Situation) -> bool:
     return _equal(wish.name, wanted, situation.live_lines(wish.name) or [[]])
 
 
-def _aof_after(situation: Situation, verdicts: Mapping[str, Verdict]) -> bool:
+def aof_after_run(situation: Situation, verdicts: Mapping[str, Verdict]) -> bool:
     """Whether the server will write an AOF after this run."""
     if "appendonly" in verdicts:
         return (verdicts["appendonly"].canonical or "no").lower() == "yes"

@@ -15,22 +15,41 @@ from .._config.values import text_of
 from .._errors import ConfigError
 
 
+def require_addresses(bind: str) -> None:
+    """Raise ConfigError for an address in a value of `bind` that this host has not."""
+    for address in bind.split():
+        optional, host = address.startswith("-"), address.lstrip("-")
+        try:
+            _try(host, 0)
+        except OSError as error:
+            if not optional:
+                raise ConfigError(
+                    f"settings: bind {address}: {error.strerror or error}",
+                    untouched="Nothing was changed",
+                    hint="Name an address of this host; with a hyphen before it, the server starts without it, too",
+                ) from None
+
+
+def _try(host: str, port: int) -> None:
+    """Bind a socket for a moment. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(({"*": "", "::*": "::"}.get(host, host), port))
+
+
 def require_bindable(file: ConfFile, version: Sequence[int]) -> None:
     """Raise ConfigError for an address this host has not, or a port that another program holds."""
     port = text_of(effective_lines(file, "port", version) or [["6379"]])
     addresses = text_of(effective_lines(file, "bind", version) or [["*"]]).split()
     for address in addresses:
         optional, host = address.startswith("-"), address.lstrip("-")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        host = {"*": "", "::*": "::"}.get(host, host)
         if not port.isdecimal() or port == "0":
             return
         try:
-            with socket.socket(family, socket.SOCK_STREAM) as sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sock.bind((host, int(port)))
+            _try(host, int(port))
         except OSError as error:
             if optional and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 continue

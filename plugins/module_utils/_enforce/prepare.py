@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .._config.conf_file import ConfFile, load_file
 from .._config.edit import effective_lines, set_directive
@@ -18,10 +19,10 @@ from .._server.instance import Instance
 from .._server.paths import NAMES, Paths, resolve_paths
 from .._server.process import is_local, process_user, unit_user
 from .conf_write import require_writable
-from .guards import guard
+from .guards import guard, guard_modules, guard_renames, renamed_now
 from .judge import NOT_PROVEN, Unknown, Verdict, judge_wish, meaning
-from .plan import RELOCATING, Plan, make_plan
-from .ports import require_bindable
+from .plan import RELOCATING, Plan, aof_after_run, make_plan
+from .ports import require_addresses, require_bindable
 from .proof import judge_server, proven
 from .relocate import Carry, plan_carry, require_room
 from .situation import Situation
@@ -51,12 +52,16 @@ def prepare(instance: Instance, request: Request, situation: Situation, journal:
         verdicts = {wish.name: _unjudged(wish, situation) for wish in request.wishes if wish.readable}
         guard(request, situation, verdicts)
         return Prepared(make_plan(request, situation, verdicts, lambda _name, _text: None), verdicts)
+    bind = next((wish.text for wish in request.wishes if wish.name == "bind"), None)
+    if bind and situation.local:
+        require_addresses(bind)
     modules = [line for _file, _i, line in situation.file.walk() if line.name == "loadmodule"] if situation.file else []
     with judge_server(program, user, situation.version, modules) as asked:
         verdicts = _judged(asked, request, situation)
         guard(request, situation, verdicts)
         _require_dir(request, situation, user)
         plan = make_plan(request, situation, verdicts, _asking(asked))
+        _require_loadable(asked, situation, plan, aof_after_run(situation, verdicts))
     _require_free(instance, situation, plan)
     if not plan.edits or situation.file is None:
         return Prepared(plan, verdicts)
@@ -138,6 +143,23 @@ def _require_dir(request: Request, situation: Situation, user: User | None) -> N
         why, hint = f"is not writable for the server's user {user[0]}", f"chown {user[0]}:{user[1]} {path}"
     if why:
         raise ConfigError(f"settings: dir {path or 'null'} {why}", untouched="Nothing was changed", hint=hint)
+
+
+def _require_loadable(asked: Server, situation: Situation, plan: Plan, aof_after: bool) -> None:
+    """Refuse modules taken out and commands renamed, where the data on disk needs them."""
+    for wish in plan.edits:
+        if wish.name == "loadmodule":
+            guard_modules(situation, wish)
+        elif wish.name == "rename-command":
+            renamed = renamed_now(situation, wish)
+            replies = asked.pipeline([("COMMAND", "INFO", name) for name in renamed]) if renamed else []
+            guard_renames(situation, [name for name, reply in zip(renamed, replies) if _writes(reply)], aof_after)
+
+
+def _writes(reply: Any) -> bool:
+    """Whether COMMAND INFO calls a command one that writes."""
+    flags = reply[0][2] if isinstance(reply, list) and reply and reply[0] else []
+    return any(flag in (b"write", "write") for flag in flags)
 
 
 def _require_free(instance: Instance, situation: Situation, plan: Plan) -> None:

@@ -104,9 +104,18 @@ def _refused(file: ConfFile, words: str) -> ConfigError:
         name = quoted.split()[0] if quoted.split() else "?"
         what = f"{owner.path}, line {number} ({name}): the server would not start with it: {reason}"
     else:
-        lines = [line for line in redact_conf(words, HIDDEN).splitlines() if re.search(r"#|FATAL|rror|abort", line)]
-        what = f"the server would not start with {file.path}: {' | '.join(lines[-3:]) or 'it gave no reason'}"
+        what = f"the server would not start with {file.path}: {_last_words(words) or 'it gave no reason'}"
     return ConfigError(what, untouched="Nothing was changed", hint="Correct the line, or the value in settings")
+
+
+def _last_words(log: str) -> str:
+    """The last warnings in a server's log, without their stamps and what it says at every start."""
+    found = []
+    for line in redact_conf(log, HIDDEN).splitlines():
+        match = re.match(r"(?:\d+:[A-Z] .*?\d\.\d{3} )?# (?!WARNING|Configuration loaded|oO0)(.*)", line)
+        if match or "FATAL" in line:
+            found.append(match[1] if match else line.strip())
+    return "; ".join(found[-3:])
 
 
 def _line_is(file: ConfFile, number: int, quoted: str) -> bool:

@@ -13,6 +13,7 @@ from .._config.conf_file import ConfFile, load_file, unreadable
 from .._config.edit import effective_lines
 from .._config.values import Words, lines_of, text_of
 from .._errors import ConfigError
+from .._preflight.judge import DIRECTIVES
 from .._server.facts import Facts
 from .._server.instance import Instance
 from .._server.process import is_local
@@ -22,17 +23,13 @@ from .wish import Request, Wish
 _LOOKED_AT = (
     "appenddirname",
     "appendfilename",
-    "appendonly",
     "cluster-config-file",
     "cluster-enabled",
     "databases",
     "dbfilename",
     "dir",
-    "disable-thp",
     "enable-protected-configs",
-    "maxmemory",
     "maxmemory-policy",
-    "save",
     "shutdown-on-sigterm",
 )
 
@@ -110,7 +107,7 @@ def look(instance: Instance, request: Request) -> Situation:
             f"{instance.title} is a Sentinel, which keeps its configuration itself", untouched="Nothing was changed"
         )
     live = instance.server.config_get_if_allowed(*_names(request.wishes)) if facts is not None else {}
-    local = facts is None or is_local(facts)
+    local = facts is None or is_local(facts, live.get("dir", ""))
     path = _config_file(instance, local)
     file = None
     if request.to_file:
@@ -132,7 +129,7 @@ def look(instance: Instance, request: Request) -> Situation:
 
 
 def _names(wishes: Sequence[Wish]) -> list[str]:
-    return sorted({*_LOOKED_AT, *(wish.name for wish in wishes if wish.readable)})
+    return sorted({*_LOOKED_AT, *DIRECTIVES, *(wish.name for wish in wishes if wish.readable)})
 
 
 def _config_file(instance: Instance, local: bool) -> str:

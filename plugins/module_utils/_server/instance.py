@@ -41,6 +41,7 @@ class Instance:
     config: Mapping[str, str] = field(default_factory=dict)
     next_start: Mapping[str, str] = field(default_factory=dict)
     why: str = ""
+    command: tuple[str, ...] = ()  # with which its systemd unit starts it
 
     @property
     def name(self) -> str:
@@ -126,13 +127,14 @@ def _running(server: Server, place: Place) -> Instance:
             name, value = (item.decode("utf-8", "surrogateescape") for item in reply)
             config[name] = value
     config_file = place.config_file or facts.info.get("config_file", "")
+    argv = _unit_command(place)
     at_start: dict[str, str] = {}
     with contextlib.suppress(ConfigError):  # a server that runs tells its settings itself
-        at_start = _next_start(config_file, _unit_command(place))
+        at_start = _next_start(config_file, argv)
     settings = config or at_start
     default = os.path.dirname(config_file) if config_file else ""
     paths = resolve_paths(settings, config_file=config_file, data_dir=place.data_dir, default_dir=default)
-    return Instance(place, server, "loading" if facts.loading else "running", facts, paths, config, at_start)
+    return Instance(place, server, "loading" if facts.loading else "running", facts, paths, config, at_start, "", tuple(argv))
 
 
 def _down(server: Server, place: Place, why: str) -> Instance:
@@ -140,7 +142,7 @@ def _down(server: Server, place: Place, why: str) -> Instance:
     config_file = place.config_file or command_line_config(argv)
     at_start = _next_start(config_file, argv)
     paths = resolve_paths(at_start, config_file=config_file, data_dir=place.data_dir)
-    return Instance(place, server, "down", None, paths, {}, at_start, why)
+    return Instance(place, server, "down", None, paths, {}, at_start, why, tuple(argv))
 
 
 def _unit_command(place: Place) -> list[str]:

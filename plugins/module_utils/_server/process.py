@@ -9,18 +9,42 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 
 from .facts import Facts
 from .programs import unit_properties
 
 
-def is_local(facts: Facts | None) -> bool:
-    """Whether the process that INFO names is a server on this host, not another one of that number."""
+def is_local(facts: Facts | None, directory: str = "") -> bool:
+    """Whether the process that INFO names is a server on this host, working in `directory` where that is known."""
     pid = facts.number("process_id") if facts else 0
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as stream:
-        name = stream.read()
-        return "redis" in name or "valkey" in name
-    return False
+    return pid > 0 and is_server(f"/proc/{pid}", directory)
+
+
+def is_server(proc: str, directory: str = "") -> bool:
+    """Whether a process is a server: by its name, and by its working directory, which is its data directory.
+
+    A server elsewhere (another host, a container) tells a process number that means someone else here.
+    """
+    if not re.search("redis|valkey", _text(f"{proc}/comm") + _text(f"{proc}/cmdline").split("\0")[0]):
+        return False
+    try:
+        here = os.stat(f"{proc}/cwd")
+    except OSError:
+        return True  # another user's process: no more can be seen
+    if not directory:
+        return True
+    try:
+        there = os.stat(directory)
+    except OSError:
+        return False
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _text(path: str) -> str:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+    return ""
 
 
 def process_user(pid: int) -> tuple[int, int] | None:

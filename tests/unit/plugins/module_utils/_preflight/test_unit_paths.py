@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.unit_paths import (
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._preflight.unit_paths import (
     path_list,
     unit_rules,
     why_closed,

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.folders import Folder
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.host import HostFacts, look
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.preflight import (
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._preflight.folders import Folder
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._preflight.host import HostFacts, look
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._preflight.judge import (
     Finding,
     ServerNeeds,
     judge,

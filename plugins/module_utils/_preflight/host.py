@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from .._errors import ProgramError
 from .._server.instance import Instance
 from .._server.paths import Paths
+from .._server.process import is_server
 from .._server.programs import unit_properties
 from .folders import Folder, at, inside_unit, user_of_process, user_of_unit, why_not_writable
 from .unit_paths import PROPERTIES, unit_rules
@@ -46,7 +47,7 @@ def look(instance: Instance, root: str = "/") -> HostFacts | None:
     paths, service = instance.paths, instance.place.service
     pid = instance.facts.number("process_id") if instance.facts else 0
     proc = at(root, f"/proc/{pid}")
-    seen = pid > 0 and _is_server(proc, at(root, paths.dir))
+    seen = pid > 0 and is_server(proc, at(root, paths.dir))
     unit = _unit(service)
     if not (seen if instance.facts else unit or _exists(root, paths)):
         return None
@@ -117,25 +118,6 @@ def _free(path: str) -> int | None:
 
 def _exists(root: str, paths: Paths) -> bool:
     return any(os.path.isabs(path) and os.path.exists(at(root, path)) for path in (paths.dir, paths.config_file))
-
-
-def _is_server(proc: str, directory: str) -> bool:
-    """Whether a process is the server: by its name, and by its working directory, which is the data directory.
-
-    A server elsewhere (another host, a container) tells a process number that means someone else here.
-    """
-    words = (_text(f"{proc}/comm") or "") + (_text(f"{proc}/cmdline") or "").split("\0")[0]
-    if not re.search("redis|valkey", words):
-        return False
-    try:
-        here = os.stat(f"{proc}/cwd")
-    except OSError:
-        return True  # another user's process: no more can be seen
-    try:
-        there = os.stat(directory)
-    except OSError:
-        return False
-    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _unit(service: str) -> dict[str, str]:
