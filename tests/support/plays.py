@@ -77,6 +77,21 @@ def playbook_path(name: str) -> Path:
     return COLLECTION_ROOT / "playbooks" / f"{name.removesuffix('.yml')}.yml"
 
 
+def ansible_settings(directory: Path) -> dict[str, str]:
+    """The environment variables that keep Ansible inside `directory`, whatever this machine's user has set up."""
+    (directory / "ansible.cfg").write_text("")
+    return {
+        "ANSIBLE_CONFIG": f"{directory}/ansible.cfg",
+        "ANSIBLE_HOME": f"{directory}/home",
+        "ANSIBLE_LOCAL_TEMP": f"{directory}/tmp",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{directory}/cp",
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=5s",
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
 def _kill_tree(pid: int) -> None:
     """SIGKILL to a process and its descendants; what has made itself independent (a started server) lives on."""
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE, text=True, check=False)
@@ -111,7 +126,6 @@ def run_playbook(
         everything = dict(inventory.get("all", {}))
         everything["vars"] = {**LOCAL, **everything.get("vars", {})}
         (directory / "inventory.json").write_text(json.dumps({**inventory, "all": everything}))
-        (directory / "ansible.cfg").write_text("")
         (directory / "vars.json").write_text(json.dumps(dict(extra_vars or {})))
         if not isinstance(playbook, (str, Path)):
             (directory / "playbook.json").write_text(json.dumps(playbook))
@@ -120,14 +134,7 @@ def run_playbook(
         command += [*(["--check"] if check else []), *(["--diff"] if diff else [])]
         command += [*(["--tags", tags] if tags else []), *(["--limit", limit] if limit else [])]
         settings = {
-            "ANSIBLE_CONFIG": f"{directory}/ansible.cfg",
-            "ANSIBLE_HOME": f"{directory}/home",
-            "ANSIBLE_LOCAL_TEMP": f"{directory}/tmp",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{directory}/cp",
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=5s",
-            "ANSIBLE_PIPELINING": "1",
-            "ANSIBLE_GATHERING": "explicit",
-            "ANSIBLE_NOCOLOR": "1",
+            **ansible_settings(directory),
             "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
             "ANSIBLE_CALLBACKS_ENABLED": "record_results",
             "RECORD_RESULTS_FILE": f"{directory}/results",

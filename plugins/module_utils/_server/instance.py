@@ -134,7 +134,8 @@ def _running(server: Server, place: Place) -> Instance:
     settings = config or at_start
     default = os.path.dirname(config_file) if config_file else ""
     paths = resolve_paths(settings, config_file=config_file, data_dir=place.data_dir, default_dir=default)
-    return Instance(place, server, "loading" if facts.loading else "running", facts, paths, config, at_start, "", tuple(argv))
+    state = "loading" if facts.loading else "running"
+    return Instance(place, server, state, facts, paths, config, at_start, "", tuple(argv))
 
 
 def _down(server: Server, place: Place, why: str) -> Instance:
