@@ -265,7 +265,10 @@ def main() -> None:
         module.no_log_values.update(secrets_of(request.wishes))
         instance = find_for(login_of(params), place_of(params), request)
         outcome = enforce(instance, request, state_of(params), check_mode=module.check_mode)
-        module.exit_json(**dataclasses.asdict(outcome))
+        result = dataclasses.asdict(outcome)
+        if not module._diff:  # two texts of a whole redis.conf, which a fleet's results need not carry
+            del result["diff"]
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

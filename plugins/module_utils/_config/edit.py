@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from .._errors import ConfigError
 from .conf_file import ConfFile, Line, split_lines
 from .quoting import quote_arg
-from .values import REPEATING, Words, names_of
+from .values import REPEATING, Words, all_limits, names_of, takes_words
 
 _SEVERAL_VALUES_SINCE = (7, 0)  # `save 900 1 300 10` on one line; and behind an include each save resets the others
 
@@ -26,17 +26,22 @@ def effective_lines(file: ConfFile, name: str, version: Sequence[int]) -> list[W
     For what the file says in a way that versions read differently, the answer fits no wish: [[]].
     """
     names = names_of(name)
-    found = [(line, owner) for owner, _index, line in file.walk() if line.name in names]
+    found = [line for _file, _index, line in file.walk() if line.name in names]
     if not found:
         return None
-    if any(line.error for line, _owner in found):
+    if name not in REPEATING:
+        last = list(found[-1].args)
+        if found[-1].error or (len(last) != 1 and not takes_words(name)):
+            return [[]]
+        return [last or [""]]
+    if any(line.error for line in found):
         return [[]]
-    lines = [list(line.args) for line, _owner in found]
     if name == "save":
         return _effective_saves(file, version)
+    lines = [list(line.args) for line in found]
     if name == "client-output-buffer-limit":
         return lines if all(len(line) % 4 == 0 for line in lines) else [[]]
-    return lines if name in REPEATING else lines[-1:]
+    return lines
 
 
 def _effective_saves(file: ConfFile, version: Sequence[int]) -> list[Words]:
@@ -87,8 +92,10 @@ def set_directive(
     if name == "save":
         _set_saves(file, [list(line) for line in lines], version, behind)
     elif name in REPEATING:
-        if behind >= 0 and name != "client-output-buffer-limit":
-            raise _in_include(file, names)
+        if behind >= 0:
+            if name != "client-output-buffer-limit":
+                raise _in_include(file, names)
+            lines = all_limits(lines)  # or the include's would count for the classes that are not mentioned
         _set_lines(file, name, list(lines), behind)
     else:
         _set_last(file, name, list(lines)[-1], behind)
@@ -137,10 +144,10 @@ def _set_lines(file: ConfFile, name: str, lines: list[Words], behind: int) -> No
     """Lines that add up: those that are right stay, others are rewritten in place, then removed or added."""
     names = names_of(name)
     mine = [i for i, line in enumerate(file.lines) if line.name in names]
-    if behind >= 0:
-        _remove(file, mine)
-        _insert(file, name, lines, _last_include_with(file, names))
-        return
+    overridden = [i for i in mine if i < behind]
+    _remove(file, overridden)
+    behind -= len(overridden)
+    mine = [i - len(overridden) for i in mine if i > behind + len(overridden)]
     if [list(file.lines[i].args) for i in mine] == lines:
         return
     for index, words in zip(mine, lines):

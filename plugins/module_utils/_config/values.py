@@ -48,6 +48,9 @@ _ALIASES = (
     ("masteruser", "primaryuser"),
     ("slowlog-log-slower-than", "commandlog-execution-slower-than"),
     ("slowlog-max-len", "commandlog-slow-execution-max-len"),
+    ("repl-ping-replica-period", "repl-ping-slave-period"),
+    *((f"{rest}-cpulist", f"{rest}_cpulist") for rest in ("server", "bio", "bgsave")),
+    ("aof-rewrite-cpulist", "aof_rewrite_cpulist"),
 )
 _GROUPS = {name: group for group in _ALIASES for name in group}
 
@@ -86,6 +89,11 @@ def names_of(name: str) -> tuple[str, ...]:
     return _GROUPS.get(name, (name,))
 
 
+def takes_words(name: str) -> bool:
+    """Whether a line of the directive may hold several values; else a server wants exactly one."""
+    return name in _WORDS
+
+
 def lines_of(name: str, value: Any) -> list[Words]:
     """The lines, each a list of words, that give directive `name` the `value` as Ansible hands it over.
 
@@ -98,7 +106,9 @@ def lines_of(name: str, value: Any) -> list[Words]:
         return _save_lines(words)
     if name == "client-output-buffer-limit":
         return [words[at : at + 4] for at in range(0, len(words), 4)]
-    return [words]
+    if name in REPEATING:
+        return [words] if words else []
+    return [words or [""]]
 
 
 def _lines_of_list(name: str, value: list[Any]) -> list[Words]:
@@ -110,14 +120,14 @@ def _lines_of_list(name: str, value: list[Any]) -> list[Words]:
             return _save_lines([word for line in lines for word in line])
         return [line for line in lines if line]
     if name in _WORDS:
-        return [[word for element in value for word in _words(name, element)]]
-    if len(value) != 1:
+        return [[word for element in value for word in _words(name, element)] or [""]]
+    if len(value) != 1 or isinstance(value[0], list):
         raise _bad(name, f"takes one value, and a list of {len(value)} was given")
     return [_words(name, value[0])]
 
 
 def _save_lines(words: Words) -> list[Words]:
-    words = [word for word in words if word]
+    words = [part for word in words for part in word.split()]
     if len(words) % 2:
         raise _bad("save", f"takes pairs of seconds and changes, and {len(words)} words were given")
     return [words[at : at + 2] for at in range(0, len(words), 2)] or [[""]]
@@ -127,7 +137,7 @@ def _words(name: str, value: Any) -> Words:
     if isinstance(value, list):
         if not all(isinstance(word, (str, int, float)) for word in value):
             raise _bad(name, "has a list in a list in its value")
-        return [word for element in value for word in _words(name, element)]
+        return [_text(name, word) for word in value]
     text = _text(name, value)
     if name not in _WORDS:
         return [text]
@@ -160,24 +170,36 @@ def text_of(lines: Sequence[Words]) -> str:
 
 def memory_bytes(text: str) -> int | None:
     """A size as Redis reads it (memtoull in util.c): `1kb` is 1024, `1k` is 1000. None for anything else."""
-    match = re.fullmatch(r"(\d+)([kmg]?b?)", text.lower())
-    return int(match[1]) * _UNITS[match[2]] if match else None
+    match = re.fullmatch(r"([0-9]+)([kmgKMG]?[bB]?)", text)
+    return int(match[1]) * _UNITS[match[2].lower()] if match else None
 
 
 def same_value(name: str, lines: Sequence[Words], other: Sequence[Words]) -> bool:
     """Whether two values surely mean the same to every server; False where only a server could say."""
+    if list(other) == [[]]:
+        return False  # what nobody can read (see `effective_lines`)
     if name == "save":
         return _without_blank(lines) == _without_blank(other)
     if name == "client-output-buffer-limit":
         mine, theirs = _limits(lines), _limits(other)
         return mine is not None and mine == theirs
-    mine_text, theirs_text = text_of(lines), text_of(other)
-    if mine_text == theirs_text:
+    if list(map(list, lines)) == list(map(list, other)):
         return True
+    if name in REPEATING or name in SECRETS:
+        return False
+    mine_text, theirs_text = text_of(lines), text_of(other)
+    if takes_words(name):
+        return mine_text == theirs_text
     if name in _MEMORY:
         size = memory_bytes(mine_text)
         return size is not None and size == memory_bytes(theirs_text)
     return normal_bool(mine_text, theirs_text) == theirs_text.lower() and theirs_text.lower() in ("yes", "no")
+
+
+def all_limits(lines: Sequence[Words]) -> list[Words]:
+    """Lines of client-output-buffer-limit that say something of every class, the defaults of the others first."""
+    said = {"slave" if line[0].lower() == "replica" else line[0].lower() for line in lines if line}
+    return [[role, *limit] for role, limit in _LIMITS.items() if role not in said] + [list(line) for line in lines]
 
 
 def normal_bool(text: str, present: str) -> str:

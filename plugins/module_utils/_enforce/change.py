@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from .._errors import ConfigError
+from .._errors import ConfigError, RedisBackupError
 from .._files import locked, make_dirs
 from .._server.instance import Instance
 from . import aof
-from .conf_write import keep_copy, replace, require_unchanged
+from .conf_write import holds, keep_copy, replace, require_unchanged
 from .live import LiveChanges
 from .prepare import Prepared
 from .relocate import carried, carry_over
@@ -147,11 +147,15 @@ class Changing:
 
     def _undo(self) -> list[str]:
         """Put everything back; the names of values that could not be."""
-        if self._written and self._situation.file:
-            replace(self._situation.file.path, self._situation.file.text)
+        file = self._situation.file
+        if self._written and file and not holds(file.path, file.text):
+            replace(file.path, file.text)
         failed = self._live.undo()
-        if self._switched == "on":
-            self._instance.server.call("CONFIG", "SET", "appendonly", "no")
-        elif self._switched == "off":
-            aof.turn_on(self._instance, self._request.wait_timeout)
+        try:
+            if self._switched == "on":
+                self._instance.server.call("CONFIG", "SET", "appendonly", "no")
+            elif self._switched == "off":
+                aof.turn_on(self._instance, self._request.wait_timeout)
+        except RedisBackupError:  # what made the run fail is told; a server that is gone has nothing to set back
+            failed.append("appendonly")
         return failed

@@ -38,15 +38,20 @@ def require_writable(path: str) -> None:
         )
 
 
+def holds(path: str, text: str) -> bool:
+    """Whether the file is `text`."""
+    with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
+        return stream.read() == text
+
+
 def require_unchanged(path: str, text: str) -> None:
     """Raise ConfigError when the file is not `text` any more: Sentinel or an operator wrote it meanwhile."""
-    with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
-        if stream.read() != text:
-            raise ConfigError(
-                f"{path} was changed by somebody else during this run (CONFIG REWRITE, Sentinel, an editor)",
-                untouched="The file is as they left it",
-                hint="Run again",
-            )
+    if not holds(path, text):
+        raise ConfigError(
+            f"{path} was changed by somebody else during this run (CONFIG REWRITE, Sentinel, an editor)",
+            untouched="The file is as they left it",
+            hint="Run again",
+        )
 
 
 def keep_copy(path: str, directory: str, count: int) -> str:
@@ -77,7 +82,12 @@ def replace(path: str, text: str) -> None:
     before = os.stat(path)
     owner = (before.st_uid, before.st_gid) if os.geteuid() == 0 else None
     attributes = _attributes(path)
-    write_atomic(path, text.encode(ENCODING, ERRORS), mode=before.st_mode & 0o7777, owner=owner)
+    try:
+        write_atomic(path, text.encode(ENCODING, ERRORS), mode=before.st_mode & 0o7777, owner=owner)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} could not be replaced: {error.strerror}", hint="Mend the cause, then run again"
+        ) from None
     for name, value in attributes.items():
         with contextlib.suppress(OSError):
             os.setxattr(path, name, value)

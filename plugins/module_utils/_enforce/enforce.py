@@ -18,11 +18,11 @@ from .._repository.identity import HostState, require_name
 from .._server.connection import Login, LoginError
 from .._server.facts import Facts
 from .._server.instance import Instance, Place, find_instance
-from .._server.occupied import require_stopped
 from .._server.paths import command_line_settings
 from .change import Changing, in_words
 from .guards import conflicting_arguments
 from .plan import Plan, surely_done
+from .ports import require_silent
 from .prepare import Prepared, prepare
 from .restart import restart_refusals
 from .situation import Situation, look
@@ -107,8 +107,8 @@ def _require_alone(instance: Instance, request: Request, situation: Situation) -
             untouched="Nothing was changed",
             hint="Commit the restore or roll it back, then run again",
         )
-    if not situation.running and instance.paths.dir and request.to_file:
-        require_stopped(instance.server.login, instance.paths.dir, instance.title, 0)
+    if not situation.running and situation.file:
+        require_silent(situation.file, instance)
     if request.to_file:
         conflict = conflicting_arguments(command_line_settings(list(instance.command)), request.wishes)
         if conflict:
@@ -145,7 +145,8 @@ def _tell(outcome: Outcome, request: Request, situation: Situation, prepared: Pr
     outcome.restart_required = bool(outcome.restart_reasons)
     if outcome.restart_required:
         facts, live, file_aof = _afterwards(situation.facts, situation, prepared)
-        outcome.restart_refusals = restart_refusals(facts, live, file_aof)
+        refusals = restart_refusals(facts, live, file_aof)
+        outcome.restart_refusals = [*refusals, *([prepared.no_start] if prepared.no_start else [])]
         outcome.restart_safe = not outcome.restart_refusals
 
 

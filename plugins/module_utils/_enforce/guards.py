@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from .._config.values import memory_bytes
+from .._config.values import lines_of, memory_bytes, same_value
 from .._errors import ConfigError
 from .judge import Verdict
 from .situation import Situation
@@ -22,6 +21,7 @@ def guard(request: Request, situation: Situation, verdicts: Mapping[str, Verdict
     wanted = {wish.name: verdicts[wish.name].canonical or "" for wish in request.wishes if wish.name in verdicts}
     if not request.allow_eviction:
         _eviction(situation, wanted)
+    _live_only(request, situation, verdicts)
     _databases(situation, wanted)
     _primary(situation, wanted)
     _cluster(situation, wanted)
@@ -31,6 +31,17 @@ def guard(request: Request, situation: Situation, verdicts: Mapping[str, Verdict
 
 def _refused(situation: Situation, what: str, hint: str) -> ConfigError:
     return ConfigError(f"{situation.title}: {what}", untouched="Nothing was changed", hint=hint)
+
+
+def _live_only(request: Request, situation: Situation, verdicts: Mapping[str, Verdict]) -> None:
+    for wish in request.wishes if not request.to_file else ():
+        verdict = verdicts.get(wish.name)
+        if verdict and not verdict.settable and situation.live.get(wish.name) != verdict.canonical:
+            raise _refused(
+                situation,
+                f"{wish.name} cannot be changed while the server runs, so that apply=live cannot do it",
+                "Use apply=both, then restart the server",
+            )
 
 
 def _eviction(situation: Situation, wanted: Mapping[str, str]) -> None:
@@ -161,6 +172,6 @@ def conflicting_arguments(argv_settings: Mapping[str, str], wishes: tuple[Wish, 
     for wish in wishes:
         for name in wish.names:
             said = argv_settings.get(name)
-            if said is not None and re.sub(r"\s+", " ", said) != (wish.text or ""):
+            if said is not None and not (wish.lines and same_value(wish.name, wish.lines, lines_of(wish.name, said))):
                 return f"--{name} {wish.shown(said)}"
     return ""

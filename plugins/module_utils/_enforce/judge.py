@@ -45,6 +45,11 @@ _OWN = {
     "replicaof": "",
     "slaveof": "",
 }
+# Words that only a start reads, in any case; CONFIG GET tells them in lower case.
+_LOWER = frozenset(
+    {"enable-debug-command", "enable-module-command", "enable-protected-configs", "supervised", "syslog-facility"}
+)
+_SHOWN = 200  # characters of a value that a message may hold
 _SETTABLE = frozenset(_UNASKED) - {"dir"}
 NOT_PROVEN = frozenset(_UNASKED) - {"appendonly"} | frozenset(_OWN)  # a proof's server has its own values of these
 _PROTECTED = ("dir", "dbfilename")
@@ -80,7 +85,10 @@ def judge_wish(asked: Server, wish: Wish, live: Mapping[str, str], protected: bo
     if name.startswith("tls-") or name in _UNASKED or name in _OWN:
         default = _UNASKED.get(name, _OWN.get(name, ""))
         settable = name in _SETTABLE or (name in _PROTECTED and not protected)
-        return Verdict(_literal(wish, default, live), settable, default)
+        literal = _literal(wish, default, live)
+        if name == "appendonly" and literal not in ("yes", "no"):  # any other word would switch it off
+            raise _refused(wish, "argument must be 'yes' or 'no'")
+        return Verdict(literal, settable, default)
     known = asked.config_get(name)
     if name not in known:
         if name in live:  # of a module that the server in service has loaded
@@ -97,8 +105,12 @@ def judge_wish(asked: Server, wish: Wish, live: Mapping[str, str], protected: bo
         return Verdict(canonical, not (protected and name in _PROTECTED), default)
     if _only_at_start(refused, name):
         return Verdict(_literal(wish, default, live), False, default)
-    raise ConfigError(
-        f"settings: the server refuses {name} {wish.shown(wish.text)!r}: {_reason(refused, wish)}",
+    raise _refused(wish, refused)
+
+
+def _refused(wish: Wish, words: str) -> ConfigError:
+    return ConfigError(
+        f"settings: the server refuses {wish.name} {_short(wish.shown(wish.text))!r}: {_reason(words, wish)}",
         untouched="Nothing was changed",
         hint="Correct the value, then run again",
     )
@@ -135,6 +147,10 @@ def meaning(asked: Server, name: str, text: str) -> str | None:
 def _literal(wish: Wish, default: str, live: Mapping[str, str]) -> str:
     if wish.text is None:
         return default
+    if wish.name in _LOWER:
+        return normal_bool(wish.text, "no").lower()
+    if wish.name == "unixsocketperm" and re.fullmatch("[0-7]+", wish.text):
+        return f"{int(wish.text, 8):o}"
     return normal_bool(wish.text, live.get(wish.name, default))
 
 
@@ -159,7 +175,13 @@ def _only_at_start(words: str, name: str) -> bool:
 def _reason(words: str, wish: Wish) -> str:
     """The server's words, without its preface and without a secret."""
     words = re.sub(r"^ERR (CONFIG SET failed \(possibly related to argument '[^']*'\) - )?", "", words)
-    return words.replace(wish.text, "(hidden)") if wish.secret and wish.text else words
+    return words.replace(wish.text, "(hidden)" if wish.secret else _short(wish.text)) if wish.text else words
+
+
+def _short(text: str | None) -> str:
+    """A value as a message may hold it."""
+    text = text or ""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
 def _unknown(asked: Server, name: str) -> Unknown:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from .._errors import ConfigError, RedisBackupError
-from .._server.connection import Login, ReplyError, Server
+from .._server.connection import Login, ReplyError, Server, UnreachableError
 from .plan import Change
 
 _ATOMIC_SINCE = (7, 0)
@@ -32,11 +32,9 @@ class LiveChanges:
         if self._atomic:
             words = [word for change in changes for word in (change.name, _bytes(change.new))]
             self._call(words, changes)
-            self._done += changes
             return
         for change in changes:
             self._call([change.name, _bytes(change.new)], [change])
-            self._done.append(change)
 
     def set_proven(self, change: Change) -> None:
         """Set a value that could lock us out, and prove by a new connection that it does not."""
@@ -75,6 +73,10 @@ class LiveChanges:
             names = ", ".join(change.name for change in changes)
             what = f"{self._title} refuses to change {names} while it runs: {text}"
             raise ConfigError(what, hint=error.hint) from None
+        except UnreachableError:
+            self._done += changes  # the server may have set them before the connection broke
+            raise
+        self._done += changes
 
 
 def _bytes(text: str) -> bytes:

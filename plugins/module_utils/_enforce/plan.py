@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .._config.values import Words, lines_of, same_value
+from .._config.values import Words, lines_of, same_value, text_of
 from .judge import Verdict
 from .situation import Situation
 from .wish import Request, Wish
@@ -81,7 +81,7 @@ def surely_done(request: Request, situation: Situation) -> bool:
 def _surely_done(wish: Wish, request: Request, situation: Situation) -> bool:
     if wish.lines is None:
         return False
-    if request.to_file and not _file_is(wish, situation, None):
+    if request.to_file and not _file_is(wish, situation, "", None):
         return False
     if not (wish.readable and situation.running and situation.config_allowed):
         return request.to_file and wish.readable
@@ -97,16 +97,22 @@ def _equal(name: str, mine: Sequence[Words], theirs: Sequence[Words]) -> bool:
     return same_value(name, mine, theirs)
 
 
-def _file_is(wish: Wish, situation: Situation, means: Callable[[str, str], str | None] | None) -> bool:
-    """Whether redis.conf gives the wish. `means` asks a server what a text means, for notations that differ."""
+def _file_is(
+    wish: Wish, situation: Situation, default: str, means: Callable[[str, str], str | None] | None
+) -> bool:
+    """Whether redis.conf gives the wish. `means` asks a server what a text means, for notations that differ.
+
+    Where an include sets a directive that is to have its default, redis.conf has to say the default behind it.
+    """
     lines = situation.file_lines(wish.name)
-    if wish.lines is None or lines is None:
+    if lines is None or (wish.lines is None and not situation.in_include(wish.name)):
         return lines is wish.lines
-    if _equal(wish.name, wish.lines, lines):
+    wanted = lines_of(wish.name, default) if wish.lines is None else wish.lines
+    if _equal(wish.name, wanted, lines):
         return True
     if means is None or not wish.readable or lines == [[]]:
         return False
-    mine = means(wish.name, wish.text or "")
+    mine = means(wish.name, text_of(wanted))
     return mine is not None and mine == means(wish.name, situation.file_text(wish.name) or "")
 
 
@@ -125,7 +131,7 @@ def make_plan(
             continue
         verdict = verdicts[wish.name]
         running = situation.live.get(wish.name) if wish.readable else None
-        in_file = _file_is(wish, situation, means) if request.to_file else True
+        in_file = _file_is(wish, situation, verdict.default, means) if request.to_file else True
         is_live = running is None or _live_is(wish, verdict, situation)
         if in_file and is_live:
             continue

@@ -13,6 +13,9 @@ from .._config.conf_file import ConfFile
 from .._config.edit import effective_lines
 from .._config.values import text_of
 from .._errors import ConfigError
+from .._server.connection import Login
+from .._server.instance import Instance
+from .._server.occupied import answers
 
 
 def require_addresses(bind: str) -> None:
@@ -28,6 +31,21 @@ def require_addresses(bind: str) -> None:
                     untouched="Nothing was changed",
                     hint="Name an address of this host; with a hyphen before it, the server starts without it, too",
                 ) from None
+
+
+def require_silent(file: ConfFile, instance: Instance) -> None:
+    """Raise ConfigError when a server answers at the port of this redis.conf: it is not down, the login is wrong."""
+    port = text_of(effective_lines(file, "port", ()) or [["6379"]])
+    hosts = text_of(effective_lines(file, "bind", ()) or [["127.0.0.1"]]).split()
+    hosts = [{"*": "127.0.0.1", "::*": "::1", "0.0.0.0": "127.0.0.1"}.get(h, h) for h in (h.lstrip("-") for h in hosts)]
+    login = instance.server.login
+    for host in hosts if port.isdecimal() and port != "0" else ():
+        if answers(Login(host=host, port=int(port), connect_timeout=login.connect_timeout)):
+            raise ConfigError(
+                f"{instance.title} does not answer, but a server does at {host}:{port}, as {file.path} says",
+                untouched="Nothing was changed",
+                hint="Correct login_host and login_port of the instance, or its config_file",
+            )
 
 
 def _try(host: str, port: int) -> None:

@@ -24,7 +24,7 @@ from .judge import NOT_PROVEN, Unknown, Verdict, judge_wish, meaning
 from .plan import RELOCATING, Plan, aof_after_run, make_plan
 from .ports import require_addresses, require_bindable
 from .proof import judge_server, proven
-from .relocate import Carry, plan_carry, require_room
+from .relocate import Carry, plan_carry, require_room, require_still
 from .situation import Situation
 from .wish import Request, Wish
 
@@ -33,12 +33,16 @@ User = tuple[int, int]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is to be done. `edited` is the proven redis.conf, None where it stays; `carries` the files to copy first."""
+    """What is to be done. `edited` is the proven redis.conf, None where it stays; `carries` the files to copy first.
+
+    `no_start` says why a restart that is due would fail: redis.conf was broken by other hands.
+    """
 
     plan: Plan
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     edited: ConfFile | None = None
     carries: tuple[Carry, ...] = ()
+    no_start: str = ""
 
 
 def prepare(instance: Instance, request: Request, situation: Situation, journal: str) -> Prepared:
@@ -64,7 +68,8 @@ def prepare(instance: Instance, request: Request, situation: Situation, journal:
         _require_loadable(asked, situation, plan, aof_after_run(situation, verdicts))
     _require_free(instance, situation, plan)
     if not plan.edits or situation.file is None:
-        return Prepared(plan, verdicts)
+        no_start = _why_no_start(situation.file, program, user) if plan.reasons and situation.file else ""
+        return Prepared(plan, verdicts, no_start=no_start)
     edited = load_file(situation.file.path)
     for wish in plan.edits:
         default = lines_of(wish.name, verdicts[wish.name].default) if wish.lines is None else ()
@@ -206,11 +211,21 @@ def _prove(edited: ConfFile, program: str, user: User | None, plan: Plan, verdic
             )
 
 
+def _why_no_start(file: ConfFile, program: str, user: User | None) -> str:
+    """Why a server would not start with a redis.conf as it is; empty when it would."""
+    try:
+        with proven(file, program, user):
+            return ""
+    except ConfigError as error:
+        return error.what
+
+
 def _carries(instance: Instance, situation: Situation, plan: Plan, edited: ConfFile, journal: str) -> list[Carry]:
     """The files that a start with the edited file would miss."""
     if not any(wish.name in RELOCATING for wish in plan.edits):
         return []
     old, new = instance.paths, _paths_after(instance, situation, plan, edited)
+    require_still(old)
     found = plan_carry(old, new, (old.aclfile, new.aclfile))
     require_room(found, new.dir, journal)
     return found
@@ -225,4 +240,6 @@ def _paths_after(instance: Instance, situation: Situation, plan: Plan, edited: C
             settings[name] = text_of(lines)
         elif any(wish.name == name for wish in plan.edits):
             settings.pop(name, None)
+    if not any(wish.name == "dir" for wish in plan.edits):
+        settings["dir"] = instance.paths.dir
     return resolve_paths(settings, config_file=edited.path)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from .._errors import ConfigError
 from .._files import PRIVATE_FILE, free_bytes, fsync_dir, make_dirs, write_atomic
+from .._server.occupied import users_of
 from .._server.paths import Paths
 
 _RESERVE = 16 << 20  # bytes left free
@@ -50,6 +51,20 @@ def plan_carry(old: Paths, new: Paths, acl: tuple[str, str] = ("", "")) -> list[
     add(old.nodes_file, new.nodes_file)
     add(*acl)
     return found
+
+
+def require_still(paths: Paths) -> None:
+    """Raise ConfigError while a process writes the data: the child of a dead server may still be saving."""
+    if not os.path.isdir(paths.dir):
+        return
+    temporary = [name for name in os.listdir(paths.dir) if name.startswith("temp-")]
+    users = users_of(paths.dir, [*paths.data_names(), *temporary])
+    if users:
+        raise ConfigError(
+            f"the data in {paths.dir} is still being written: {users[0]}",
+            untouched="Nothing was changed",
+            hint="Wait until it has ended, then run again",
+        )
 
 
 def require_room(carries: Sequence[Carry], directory: str, journal: str) -> None:

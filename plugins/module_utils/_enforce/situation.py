@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from .._config.conf_file import ConfFile, load_file, unreadable
 from .._config.edit import effective_lines
-from .._config.values import Words, lines_of, text_of
+from .._config.values import Words, lines_of, names_of, text_of
 from .._errors import ConfigError
 from .._preflight.judge import DIRECTIVES
 from .._server.facts import Facts
@@ -87,6 +87,11 @@ class Situation:
         """The value of a directive in redis.conf as one text."""
         lines = self.file_lines(name)
         return None if lines is None else text_of(lines)
+
+    def in_include(self, name: str) -> bool:
+        """Whether a file that redis.conf includes sets a directive."""
+        found = self.file.walk() if self.file else ()
+        return any(owner is not self.file and line.name in names_of(name) for owner, _index, line in found)
 
     def live_lines(self, name: str) -> list[Words] | None:
         """The running value of a directive as lines, None where it is not known."""

@@ -80,8 +80,8 @@ def wishes_of(settings: Mapping[str, Any]) -> tuple[Wish, ...]:
     wishes: dict[str, Wish] = {}
     for given, value in settings.items():
         name = str(given).strip().lower()
-        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-            raise _refused(f"{given!r} is no name of a directive")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
+            raise _refused(f"{str(given)[:100]!r} is no name of a directive")
         if name == "include":
             raise _refused("include is not a setting: name the directives, and leave the includes as they are")
         if name == "sentinel":
@@ -96,8 +96,19 @@ def wishes_of(settings: Mapping[str, Any]) -> tuple[Wish, ...]:
 def secrets_of(wishes: Sequence[Wish]) -> frozenset[str]:
     """The words in wishes that must not be shown or logged."""
     found = {wish.text for wish in wishes if wish.secret and wish.text}
-    found |= {word for wish in wishes if wish.secret for line in wish.lines or () for word in line if len(word) > 3}
+    for wish in wishes:
+        for line in (wish.lines or ()) if wish.secret else ():
+            found |= {word for word in _secret_words(wish.name, line) if len(word) > 3}
     return frozenset(text for text in found if text)
+
+
+def _secret_words(name: str, line: Words) -> list[str]:
+    """The words of a line that are secret in themselves: of a user its passwords and their hashes."""
+    if name == "rename-command":
+        return line[1:]
+    if name == "user":
+        return [part for word in line if word[:1] in (">", "<", "#", "!") for part in (word, word[1:])]
+    return line
 
 
 def _refused(why: str) -> ConfigError:

@@ -86,7 +86,10 @@ def _accepted(cls: type, wanted: Mapping[str, Any]) -> dict[str, Any]:
     known: set[str] = set()
     for base in cls.__mro__:
         with contextlib.suppress(TypeError, ValueError):
-            known.update(inspect.signature(base.__init__).parameters)  # type: ignore[misc]
+            parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+            known.update(parameters)
+            if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+                break
     if "driver_info" in known:
         known -= {"lib_name", "lib_version"}  # its deprecated forms
     return {name: value for name, value in wanted.items() if name in known}

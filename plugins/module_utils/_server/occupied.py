@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._errors import RestoreError
@@ -37,8 +38,10 @@ def _writes(pid: str, fd: str) -> bool:
     return False
 
 
-def users_of(directory: str) -> list[User]:
+def users_of(directory: str, only: Sequence[str] = ()) -> list[User]:
     """The processes that write a file below `directory`, and servers whose working directory it is.
+
+    With `only`, the processes that write one of these entries of it: other instances may work in the same directory.
 
     Redis changes into its data directory at the start, so that an idle server and its saving child show as well. Files
     are told by device and inode: a container may have another directory under the same path, or this one elsewhere.
@@ -46,12 +49,7 @@ def users_of(directory: str) -> list[User]:
     if not os.path.isdir(directory):
         return []
     here = os.stat(directory)
-    inside = {(here.st_dev, here.st_ino)}
-    for root, folders, files in os.walk(directory):
-        for name in (*folders, *files):
-            with contextlib.suppress(OSError):
-                stat = os.lstat(os.path.join(root, name))
-                inside.add((stat.st_dev, stat.st_ino))
+    inside = _inodes([os.path.join(directory, name) for name in only] if only else [directory])
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) == os.getpid():
@@ -59,7 +57,8 @@ def users_of(directory: str) -> list[User]:
         with contextlib.suppress(OSError):
             name = _text(f"/proc/{pid}/comm")
             cwd = os.stat(f"/proc/{pid}/cwd")
-            if (cwd.st_dev, cwd.st_ino) == (here.st_dev, here.st_ino) and ("redis" in name or "valkey" in name):
+            at_home = (cwd.st_dev, cwd.st_ino) == (here.st_dev, here.st_ino)
+            if not only and at_home and ("redis" in name or "valkey" in name):
                 found.append(User(int(pid), name, f"works in {directory}"))
                 continue
             for fd in os.listdir(f"/proc/{pid}/fd"):
@@ -69,6 +68,17 @@ def users_of(directory: str) -> list[User]:
                     if (file.st_dev, file.st_ino) in inside and not path.endswith(".log") and _writes(pid, fd):
                         found.append(User(int(pid), name, f"writes {path}"))
                         break
+    return found
+
+
+def _inodes(paths: Sequence[str]) -> set[tuple[int, int]]:
+    """Device and inode of the paths that exist, and of all below them."""
+    found = set()
+    below = [os.path.join(root, name) for p in paths for root, folders, files in os.walk(p) for name in folders + files]
+    for path in (*paths, *below):
+        with contextlib.suppress(OSError):
+            stat = os.lstat(path)
+            found.add((stat.st_dev, stat.st_ino))
     return found
 
 
