@@ -53,6 +53,7 @@ def main(rounds: int) -> None:
             environment = ansible_environment(ansible_settings(Path(name)))
             ping = ["ansible", "-i", str(inventory), "redis", "-m", "ansible.builtin.ping"]
             play = ["ansible-playbook", "-i", str(inventory), str(playbook_path("persistence"))]
+            play += ["-e", "redis_persistence_report_dir="]  # on the screen, as by default
             for command in (ping, play):
                 timed(command, environment)  # connections are open from here on, for both
             pairs = []

@@ -13,9 +13,6 @@ from typing import Any, Callable
 
 from ._errors import RedisBackupError
 from ._repository.identity import HostState
-from ._repository.open import open_store
-from ._repository.pipeline import Packing
-from ._repository.store import Store
 from ._server.connection import Login
 from ._server.instance import Place, default_name
 
@@ -49,29 +46,6 @@ def connection_spec(env_fallback: Callable[..., Any]) -> dict[str, Any]:
         "executable": {"type": "path"},
         "service": {"type": "str"},
         "state_dir": {"type": "path", "default": STATE_DIR},
-    }
-
-
-def repository_options() -> dict[str, Any]:
-    """The options of one repository (doc fragment `repository`)."""
-    return {
-        "name": {"type": "str", "required": True},
-        "type": {"type": "str", "choices": ["posix"], "default": "posix"},
-        "path": {"type": "path"},
-        "create": {"type": "bool", "default": False},
-    }
-
-
-def repositories_spec(*, required: bool = True) -> dict[str, Any]:
-    """The option `repositories`."""
-    return {
-        "repositories": {
-            "type": "list",
-            "elements": "dict",
-            "required": required,
-            "options": repository_options(),
-            "required_if": [("type", "posix", ["path"])],
-        }
     }
 
 
@@ -112,23 +86,6 @@ def place_of(params: Mapping[str, Any]) -> Place:
 def state_of(params: Mapping[str, Any]) -> HostState:
     """The host's memory of its instances."""
     return HostState(params["state_dir"])
-
-
-def stores_of(params: Mapping[str, Any]) -> tuple[Store, ...]:
-    """The stores of the option `repositories`. Raises RedisBackupError when two carry one name."""
-    entries = params["repositories"] or []
-    names = [entry["name"] for entry in entries]
-    if not names or len(set(names)) != len(names):
-        raise RedisBackupError(
-            "repositories must name at least one repository, and each name once", untouched="Nothing was changed"
-        )
-    return tuple(open_store(entry) for entry in entries)
-
-
-def packing_of(params: Mapping[str, Any]) -> Packing:
-    """How artefacts are stored."""
-    recipients = (params["encryption"] or {}).get("recipients") or []
-    return Packing(level=params["compression"]["level"], recipients=tuple(recipients))
 
 
 @contextlib.contextmanager

@@ -135,9 +135,11 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     merged,
     name_of,
     place_of,
+    told,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_repository import (
     repositories_spec,
     stores_of,
-    told,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._recovery.assess import Question, assess
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.info import moment

@@ -187,12 +187,14 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     login_of,
     merged,
     name_of,
-    packing_of,
     place_of,
-    repositories_spec,
     state_of,
-    stores_of,
     told,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_repository import (
+    packing_of,
+    repositories_spec,
+    stores_of,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import make_backup
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import BackupRequest
@@ -227,7 +229,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with told(module.fail_json, name_of(params), "No backup was made; the earlier ones and the server are as they were"):
+    with told(
+        module.fail_json, name_of(params), "No backup was made; the earlier ones and the server are as they were"
+    ):
         request = BackupRequest(
             stores=stores_of(params),
             state=state_of(params),

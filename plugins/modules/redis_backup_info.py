@@ -88,9 +88,11 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec import (
     connection_spec,
     merged,
+    told,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_repository import (
     repositories_spec,
     stores_of,
-    told,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.info import show_catalog
 
@@ -111,7 +113,11 @@ def main() -> None:
     params = module.params
     with told(module.fail_json, params["instance"] or "", "Nothing was changed"):
         shown = show_catalog(
-            stores_of(params), params["instance"], at=params["at"], usable_only=params["usable_only"], query=params["query"]
+            stores_of(params),
+            params["instance"],
+            at=params["at"],
+            usable_only=params["usable_only"],
+            query=params["query"],
         )
         module.exit_json(changed=False, actions=[], **shown)
 

@@ -261,12 +261,13 @@ def main() -> None:
             allow_eviction=params["allow_eviction"],
             wait_timeout=params["wait_timeout"],
             preflight=params["preflight"],
+            diff=module._diff,  # two texts of a whole redis.conf, which a fleet's results need not carry
         )
         module.no_log_values.update(secrets_of(request.wishes))
         instance = find_for(login_of(params), place_of(params), request)
         outcome = enforce(instance, request, state_of(params), check_mode=module.check_mode)
         result = dataclasses.asdict(outcome)
-        if not module._diff:  # two texts of a whole redis.conf, which a fleet's results need not carry
+        if not outcome.diff:
             del result["diff"]
         module.exit_json(**result)
 

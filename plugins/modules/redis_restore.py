@@ -211,9 +211,12 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     merged,
     name_of,
     place_of,
-    repository_options,
     state_of,
     told,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_repository import (
+    REPOSITORY_NEEDS,
+    repository_options,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.request import Options
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.step import restore_step, selection_of
@@ -229,7 +232,7 @@ def main() -> None:
                 "repository": {
                     "type": "dict",
                     "options": repository_options(),
-                    "required_if": [("type", "posix", ["path"])],
+                    "required_if": REPOSITORY_NEEDS,
                 },
                 "source_instance": {"type": "str"},
                 "label": {"type": "str", "default": "latest"},

@@ -53,8 +53,10 @@ def confirm(instance: Instance, wait_timeout: float) -> None:
 def turn_off(instance: Instance, wait_timeout: float) -> None:
     """Switch the AOF off and take a proven snapshot that holds all it held. Until then, the AOF stays the whole data.
 
-    Raises SnapshotError; the AOF is then on again.
+    A first snapshot proves that one can be made: where the disk is full, a new AOF could not be made either. Raises
+    SnapshotError; the AOF is then on, or on again.
     """
+    snapshot(instance, wait_timeout)
     instance.server.call("CONFIG", "SET", "appendonly", "no")
     try:
         snapshot(instance, wait_timeout)
@@ -69,7 +71,10 @@ def snapshot(instance: Instance, wait_timeout: float) -> None:
 
 
 def _wait_whole(instance: Instance, wait_timeout: float, *, stale: bool) -> None:
-    """Wait for the rewrite. `stale`: the status of an earlier one is `err`, so that only a running one is believed."""
+    """Wait for the rewrite. `stale`: the status of an earlier one is `err`, so that only a running one is believed.
+
+    Until the first one has ended well, one runs or is scheduled at any time. Sizes tell nothing: an AOF may be empty.
+    """
     deadline = time.monotonic() + wait_timeout
     pause = 0.02
     seen_running = False
@@ -79,7 +84,9 @@ def _wait_whole(instance: Instance, wait_timeout: float, *, stale: bool) -> None
         scheduled = facts.info.get("aof_rewrite_scheduled") != "0"
         good = facts.flag_ok("aof_last_bgrewrite_status")
         seen_running = seen_running or running
-        if not running and not scheduled and good and facts.number("aof_base_size") > 0:
+        if facts.info.get("aof_enabled") != "1":
+            raise _failed(instance, "somebody else switched it off")
+        if not running and not scheduled and good:
             _require_files(instance, facts)
             return
         if not good and not running and (seen_running or not stale):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 from .._errors import ConfigError, RedisBackupError
@@ -14,8 +13,9 @@ from .._server.instance import Instance
 from . import aof
 from .conf_write import holds, keep_copy, replace, require_unchanged
 from .live import LiveChanges
+from .places import moved_by
 from .prepare import Prepared
-from .relocate import carried, carry_over
+from .relocate import carried, carry_over, note_ours
 from .situation import Situation
 from .wish import Request
 
@@ -37,12 +37,14 @@ def in_words(prepared: Prepared, config_file: str) -> list[str]:
         "snapshot": "take a snapshot in place of the AOF",
     }
     found += [switch[plan.aof]] if plan.aof else []
-    say([*plan.then, *plan.moved])
+    found += ["take a snapshot"] if plan.moved else []
+    say(plan.moved)
     found += ["take a snapshot at the new place"] if plan.moved else []
     say(plan.last)
     found += [f"copy {carry.source} to {carry.dest}" for carry in prepared.carries]
     if prepared.edited:
         found.append(f"write {config_file}: {', '.join(wish.name for wish in plan.edits)}")
+    say(plan.then)
     return found
 
 
@@ -87,11 +89,12 @@ class Changing:
         plan = self._prepared.plan
         self._live.set(plan.first)
         self._switch_aof(plan.aof)
-        self._live.set(plan.then)
         self._move()
         for change in plan.last:
             self._live.set_proven(change)
         self._write()
+        carried(self._journal)
+        self._live.set(plan.then)
         self._verify()
 
     def _switch_aof(self, step: str) -> None:
@@ -107,15 +110,17 @@ class Changing:
         self._switched = step
 
     def _move(self) -> None:
-        """Set where the RDB lies, and have one there before redis.conf names the place."""
+        """Set where the RDB lies, and have one there before redis.conf names the place.
+
+        One at the old place comes first: whoever stops the server in between has it save at the new place.
+        """
         moved = self._prepared.plan.moved
         if not moved:
             return
+        aof.snapshot(self._instance, self._request.wait_timeout)
+        self._instance.paths = moved_by(self._instance.paths, [(change.name, change.new) for change in moved])
+        note_ours(self._journal, [self._instance.paths.dump])
         self._live.set(moved)
-        paths, new = self._instance.paths, {change.name: change.new for change in moved}
-        self._instance.paths = dataclasses.replace(
-            paths, dir=new.get("dir", paths.dir), dbfilename=new.get("dbfilename", paths.dbfilename)
-        )
         aof.snapshot(self._instance, self._request.wait_timeout)
 
     def _write(self) -> None:
@@ -128,7 +133,6 @@ class Changing:
             self.backup_file = keep_copy(edited.path, self._folder, self._request.backup_count)
         self._written = True
         replace(edited.path, edited.text)
-        carried(self._journal)
 
     def _verify(self) -> None:
         """Ask the server again for what was set."""

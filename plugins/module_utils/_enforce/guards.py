@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from .._config.values import lines_of, memory_bytes, same_value
+from .._config.values import memory_bytes
 from .._errors import ConfigError
 from .judge import Verdict
+from .places import WITH_AOF, WITHOUT_AOF
 from .situation import Situation
 from .wish import Request, Wish
 
@@ -135,6 +136,20 @@ def _aof(request: Request, situation: Situation, wanted: str) -> None:
         )
 
 
+def guard_switch(situation: Situation, step: str, strays: Sequence[str]) -> None:
+    """Raise ConfigError when, with the AOF switched by `step` of the plan, the next start would look elsewhere."""
+    names = WITH_AOF if step in ("on", "confirm") else WITHOUT_AOF if step else ()
+    name = next((name for name in names if name in strays), "")
+    if name:
+        what = "AOF" if step in ("on", "confirm") else "snapshot"
+        raise _refused(
+            situation,
+            f"redis.conf gives {name} another value than the running server has, so that its next start would not find "
+            f"the {what}",
+            f"Put {name} back in redis.conf, or save the data and restart the server, then run again",
+        )
+
+
 def guard_modules(situation: Situation, wish: Wish) -> None:
     """Raise ConfigError when the next start would miss a module that the data may need."""
     present = [line[0] for line in situation.file_lines("loadmodule") or [] if line]
@@ -165,13 +180,3 @@ def guard_renames(situation: Situation, writing: list[str], aof_after: bool) -> 
             f"with {writing[0].upper()} renamed its next start could not read the AOF, which holds the old name",
             "Rename commands that write only in servers without an AOF, or keep them from users by ACL",
         )
-
-
-def conflicting_arguments(argv_settings: Mapping[str, str], wishes: tuple[Wish, ...]) -> str:
-    """The first wish that the service's command line sets, and so beats redis.conf; empty when none."""
-    for wish in wishes:
-        for name in wish.names:
-            said = argv_settings.get(name)
-            if said is not None and not (wish.lines and same_value(wish.name, wish.lines, lines_of(wish.name, said))):
-                return f"--{name} {wish.shown(said)}"
-    return ""

@@ -9,12 +9,12 @@ an AOF goes. What could lock us out comes last.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .._config.values import Words, lines_of, same_value, text_of
+from .._config.values import lines_of
 from .judge import Verdict
+from .same import equal, file_is
 from .situation import Situation
 from .wish import Request, Wish
 
@@ -45,7 +45,8 @@ class Change:
 
 @dataclass
 class Plan:
-    """`first` is set in one call, then the AOF is switched (`on`, `off`), then `then`; `last` one by one, each proven.
+    """`first` is set in one call, then the AOF is switched (`on`, `off`); `last` one by one, each proven; `then` is set
+    when redis.conf is written.
 
     `aof` may also be `confirm` (it is on; wait until it is whole before redis.conf says so) or `snapshot` (it is off;
     a fresh RDB must be there before redis.conf says so). `moved` is what is set live and needs a snapshot at its new
@@ -73,49 +74,6 @@ class Plan:
         return not (self.live or self.aof in ("on", "off") or self.edits)
 
 
-def surely_done(request: Request, situation: Situation) -> bool:
-    """Whether everything is as wished, without a doubt that only a server could settle."""
-    return all(_surely_done(wish, request, situation) for wish in request.wishes)
-
-
-def _surely_done(wish: Wish, request: Request, situation: Situation) -> bool:
-    if wish.lines is None:
-        return False
-    if request.to_file and not _file_is(wish, situation, "", None):
-        return False
-    if not (wish.readable and situation.running and situation.config_allowed):
-        return request.to_file and wish.readable
-    present = situation.live_lines(wish.name)
-    if present is None:
-        return wish.name in request.skip_unknown and not request.to_file
-    return _equal(wish.name, wish.lines, present)
-
-
-def _equal(name: str, mine: Sequence[Words], theirs: Sequence[Words]) -> bool:
-    if name == "dir":
-        return os.path.realpath(mine[0][0]) == os.path.realpath(theirs[0][0])
-    return same_value(name, mine, theirs)
-
-
-def _file_is(
-    wish: Wish, situation: Situation, default: str, means: Callable[[str, str], str | None] | None
-) -> bool:
-    """Whether redis.conf gives the wish. `means` asks a server what a text means, for notations that differ.
-
-    Where an include sets a directive that is to have its default, redis.conf has to say the default behind it.
-    """
-    lines = situation.file_lines(wish.name)
-    if lines is None or (wish.lines is None and not situation.in_include(wish.name)):
-        return lines is wish.lines
-    wanted = lines_of(wish.name, default) if wish.lines is None else wish.lines
-    if _equal(wish.name, wanted, lines):
-        return True
-    if means is None or not wish.readable or lines == [[]]:
-        return False
-    mine = means(wish.name, text_of(wanted))
-    return mine is not None and mine == means(wish.name, situation.file_text(wish.name) or "")
-
-
 def make_plan(
     request: Request,
     situation: Situation,
@@ -131,7 +89,7 @@ def make_plan(
             continue
         verdict = verdicts[wish.name]
         running = situation.live.get(wish.name) if wish.readable else None
-        in_file = _file_is(wish, situation, verdict.default, means) if request.to_file else True
+        in_file = file_is(wish, situation, verdict.default, means) if request.to_file else True
         is_live = running is None or _live_is(wish, verdict, situation)
         if in_file and is_live:
             continue
@@ -151,7 +109,7 @@ def make_plan(
             plan.edits.append(wish)
         if wish.name == "appendonly":
             plan.aof = _aof_step(verdict.canonical or "", situation, in_file)
-            turning_on = plan.aof == "on"
+            turning_on = plan.aof in ("on", "confirm")
             continue
         if is_live or running is None:
             _reason_unknown(plan, wish, situation, in_file)
@@ -180,7 +138,7 @@ def _live_is(wish: Wish, verdict: Verdict, situation: Situation) -> bool:
     if running == verdict.canonical:
         return True
     wanted = wish.lines if wish.lines is not None else lines_of(wish.name, verdict.default)
-    return _equal(wish.name, wanted, situation.live_lines(wish.name) or [[]])
+    return equal(wish.name, wanted, situation.live_lines(wish.name) or [[]])
 
 
 def aof_after_run(situation: Situation, verdicts: Mapping[str, Verdict]) -> bool:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Sequence
 
 from .._config.conf_file import ConfFile
-from .._config.edit import effective_lines
+from .._config.effective import effective_lines
 from .._config.values import text_of
 from .._errors import ConfigError
 from .._server.connection import Login

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._config.conf_file import ConfFile, load_file
-from .._config.edit import effective_lines, set_directive
+from .._config.edit import set_directive
+from .._config.effective import effective_lines
 from .._config.values import lines_of, text_of
 from .._errors import ConfigError, ProgramError
 from .._server.connection import Server
@@ -19,12 +21,13 @@ from .._server.instance import Instance
 from .._server.paths import NAMES, Paths, resolve_paths
 from .._server.process import is_local, process_user, unit_user
 from .conf_write import require_writable
-from .guards import guard, guard_modules, guard_renames, renamed_now
+from .guards import guard, guard_modules, guard_renames, guard_switch, renamed_now
 from .judge import NOT_PROVEN, Unknown, Verdict, judge_wish, meaning
+from .places import moved_by, require_vacant, strays
 from .plan import RELOCATING, Plan, aof_after_run, make_plan
 from .ports import require_addresses, require_bindable
 from .proof import judge_server, proven
-from .relocate import Carry, plan_carry, require_room, require_still
+from .relocate import Carry, carried_before, plan_carry, require_room, require_still
 from .situation import Situation
 from .wish import Request, Wish
 
@@ -35,6 +38,7 @@ User = tuple[int, int]
 class Prepared:
     """What is to be done. `edited` is the proven redis.conf, None where it stays; `carries` the files to copy first.
 
+    `strays` are the directives by which the next start will look for data elsewhere than the server that runs.
     `no_start` says why a restart that is due would fail: redis.conf was broken by other hands.
     """
 
@@ -42,6 +46,7 @@ class Prepared:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     edited: ConfFile | None = None
     carries: tuple[Carry, ...] = ()
+    strays: tuple[str, ...] = ()
     no_start: str = ""
 
 
@@ -66,21 +71,31 @@ def prepare(instance: Instance, request: Request, situation: Situation, journal:
         _require_dir(request, situation, user)
         plan = make_plan(request, situation, verdicts, _asking(asked))
         _require_loadable(asked, situation, plan, aof_after_run(situation, verdicts))
-    _require_free(instance, situation, plan)
-    if not plan.edits or situation.file is None:
+    edited = _edited(request, situation, plan, verdicts)
+    astray = _astray(instance, situation, plan, edited, journal)
+    if request.to_file:
+        guard_switch(situation, plan.aof, astray)
+    if edited is None:
         no_start = _why_no_start(situation.file, program, user) if plan.reasons and situation.file else ""
-        return Prepared(plan, verdicts, no_start=no_start)
-    edited = load_file(situation.file.path)
-    for wish in plan.edits:
-        default = lines_of(wish.name, verdicts[wish.name].default) if wish.lines is None else ()
-        set_directive(edited, wish.name, wish.lines, situation.version, default)
+        return Prepared(plan, verdicts, strays=astray, no_start=no_start)
     require_writable(edited.path)
     _prove(edited, program, user, plan, verdicts)
     carries: list[Carry] = []
     if not situation.running:
         require_bindable(edited, situation.version)
         carries = _carries(instance, situation, plan, edited, journal)
-    return Prepared(plan, verdicts, edited, tuple(carries))
+    return Prepared(plan, verdicts, edited, tuple(carries), astray)
+
+
+def _edited(request: Request, situation: Situation, plan: Plan, verdicts: dict[str, Verdict]) -> ConfFile | None:
+    """redis.conf with the wishes; None where it stays."""
+    if not plan.edits or situation.file is None:
+        return None
+    edited = load_file(situation.file.path)
+    for wish in plan.edits:
+        default = lines_of(wish.name, verdicts[wish.name].default) if wish.lines is None else ()
+        set_directive(edited, wish.name, wish.lines, situation.version, default)
+    return edited
 
 
 def _program(instance: Instance, request: Request) -> str | None:
@@ -167,21 +182,6 @@ def _writes(reply: Any) -> bool:
     return any(flag in (b"write", "write") for flag in flags)
 
 
-def _require_free(instance: Instance, situation: Situation, plan: Plan) -> None:
-    """Refuse a new place for the RDB where another file lies: the first save there would replace it."""
-    new = {change.name: change.new for change in plan.moved}
-    if not new or not situation.local:
-        return
-    paths = instance.paths
-    target = os.path.join(new.get("dir", paths.dir), new.get("dbfilename", paths.dbfilename))
-    if os.path.exists(target) and not (os.path.exists(paths.dump) and os.path.samefile(target, paths.dump)):
-        raise ConfigError(
-            f"{situation.title}: {target} exists already, and the next save would replace it",
-            untouched="Nothing was changed",
-            hint="Move it away, or choose another place",
-        )
-
-
 def _may_write(path: str, uid: int, gid: int) -> bool:
     """Whether a user may make files in a directory, by its mode. Other groups of the user, and ACLs, are not seen."""
     found = os.stat(path)
@@ -225,21 +225,50 @@ def _carries(instance: Instance, situation: Situation, plan: Plan, edited: ConfF
     if not any(wish.name in RELOCATING for wish in plan.edits):
         return []
     old, new = instance.paths, _paths_after(instance, situation, plan, edited)
+    if not os.path.isabs(old.dir):
+        raise ConfigError(
+            f"{situation.title} is down, and redis.conf does not tell where its data lies, which is to be carried over",
+            untouched="Nothing was changed",
+            hint="Name data_dir",
+        )
     require_still(old)
     found = plan_carry(old, new, (old.aclfile, new.aclfile))
     require_room(found, new.dir, journal)
     return found
 
 
-def _paths_after(instance: Instance, situation: Situation, plan: Plan, edited: ConfFile) -> Paths:
+def _astray(
+    instance: Instance, situation: Situation, plan: Plan, edited: ConfFile | None, journal: str
+) -> tuple[str, ...]:
+    """By which directives the next start will look for data elsewhere than the server will have it when it runs.
+
+    Raises ConfigError when somebody else's data lies where this server's is to be.
+    """
+    if not situation.local:
+        return ()
+    now = instance.paths
+    running = moved_by(now, [(change.name, change.new) for change in plan.live])
+    after = _paths_after(instance, situation, plan, edited)
+    ours = carried_before(journal)
+    require_vacant(now, running, ours=ours)
+    if any(wish.name in RELOCATING for wish in plan.edits):
+        require_vacant(now, after, carried=not situation.running, ours=ours)
+    if not situation.running:
+        return ()
+    said = instance.next_start.get("dir", "")
+    edits_dir = any(wish.name == "dir" for wish in plan.edits)
+    return strays(running, after if edits_dir else dataclasses.replace(after, dir=said or after.dir))
+
+
+def _paths_after(instance: Instance, situation: Situation, plan: Plan, edited: ConfFile | None) -> Paths:
     """Where the next start will look for its data."""
     settings = dict(instance.next_start)
     for name in NAMES:
-        lines = effective_lines(edited, name, situation.version)
+        lines = effective_lines(edited, name, situation.version) if edited else None
         if lines is not None:
             settings[name] = text_of(lines)
         elif any(wish.name == name for wish in plan.edits):
             settings.pop(name, None)
     if not any(wish.name == "dir" for wish in plan.edits):
         settings["dir"] = instance.paths.dir
-    return resolve_paths(settings, config_file=edited.path)
+    return resolve_paths(settings)

@@ -69,7 +69,7 @@ def require_still(paths: Paths) -> None:
 
 def require_room(carries: Sequence[Carry], directory: str, journal: str) -> None:
     """Raise ConfigError when a destination is taken by other data, or the disk has no room for the copies."""
-    ours = _carried_before(journal)
+    ours = carried_before(journal)
     for carry in carries:
         taken = os.path.exists(carry.dest) and carry.dest not in ours
         if taken and not filecmp.cmp(carry.source, carry.dest, shallow=False):
@@ -90,9 +90,8 @@ def require_room(carries: Sequence[Carry], directory: str, journal: str) -> None
 
 def carry_over(carries: Sequence[Carry], journal: str) -> None:
     """Copy the files, durable, with owner, mode and times. The journal names the copies until `carried` is told."""
-    make_dirs(os.path.dirname(journal))
-    ours = sorted(_carried_before(journal) | {carry.dest for carry in carries})
-    write_atomic(journal, json.dumps(ours).encode(), mode=PRIVATE_FILE)
+    if carries:
+        note_ours(journal, [carry.dest for carry in carries])
     for carry in carries:
         folder = os.path.dirname(carry.dest)
         if not os.path.isdir(folder):
@@ -107,14 +106,21 @@ def carry_over(carries: Sequence[Carry], journal: str) -> None:
         fsync_dir(folder)
 
 
+def note_ours(journal: str, paths: Sequence[str]) -> None:
+    """Have the journal name files about to be made; nobody misses them should redis.conf never name them."""
+    make_dirs(os.path.dirname(journal))
+    ours = sorted(carried_before(journal) | set(paths))
+    write_atomic(journal, json.dumps(ours).encode(), mode=PRIVATE_FILE)
+
+
 def carried(journal: str) -> None:
     """The new redis.conf is in place: the copies are the data now."""
     if os.path.exists(journal):
         os.unlink(journal)
 
 
-def _carried_before(journal: str) -> set[str]:
-    """The copies of a run that did not get as far as redis.conf: nobody uses them."""
+def carried_before(journal: str) -> set[str]:
+    """The files made by a run that did not get as far as redis.conf: nobody uses them."""
     try:
         with open(journal, "rb") as stream:
             return set(json.load(stream))

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from .._server.facts import Facts
+from .places import WITH_AOF, WITHOUT_AOF
 
 
-def restart_refusals(facts: Facts, live: Mapping[str, str], file_aof: str | None) -> list[str]:
+def restart_refusals(
+    facts: Facts, live: Mapping[str, str], file_aof: str | None, strays: Collection[str] = ()
+) -> list[str]:
     """Why a server must not be restarted by a role; empty when its data survives.
 
-    `live` holds CONFIG GET's answers, `file_aof` what redis.conf says of appendonly (None: nothing).
+    `live` holds CONFIG GET's answers, `file_aof` what redis.conf says of appendonly (None: nothing), `strays` the
+    directives by which the start would look for data elsewhere than the running server.
     """
     found = []
     if facts.role == "primary" and facts.number("connected_slaves"):
@@ -25,6 +29,8 @@ def restart_refusals(facts: Facts, live: Mapping[str, str], file_aof: str | None
     aof = facts.info.get("aof_enabled") == "1"
     if aof != ((file_aof or "no").lower() == "yes"):
         found.append("redis.conf and the running server do not agree on appendonly: the start would load other data")
+    elif facts.keys and (lost := [name for name in ("dir", *(WITH_AOF if aof else WITHOUT_AOF)) if name in strays]):
+        found.append(f"redis.conf gives {lost[0]} another value: the start would not find its data. Put it back there")
     elif aof:
         if not (facts.flag_ok("aof_last_write_status") and facts.flag_ok("aof_last_bgrewrite_status")):
             found.append("its AOF could not be written: see its log")

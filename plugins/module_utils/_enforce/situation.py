@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._config.conf_file import ConfFile, load_file, unreadable
-from .._config.edit import effective_lines
+from .._config.effective import effective_lines
 from .._config.values import Words, lines_of, names_of, text_of
 from .._errors import ConfigError
 from .._preflight.judge import DIRECTIVES
@@ -187,6 +187,8 @@ def _require_something(instance: Instance, request: Request, file: ConfFile | No
 
 def _data_files(instance: Instance, local: bool) -> tuple[bool, bool]:
     paths = instance.paths
+    if instance.facts is None and not os.path.isabs(paths.dir):
+        return True, True  # nobody knows where it starts
     if not local or not paths.dir:
         return False, False
     aof = any(

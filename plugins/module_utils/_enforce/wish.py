@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .._config.values import REPEATING, SECRETS, Words, lines_of, names_of, text_of
@@ -60,7 +60,7 @@ class Request:
     allow_eviction: bool = False
     wait_timeout: float = 3600.0
     preflight: bool = False
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    diff: bool = False
 
     @property
     def to_file(self) -> bool:

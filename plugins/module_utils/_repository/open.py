@@ -24,4 +24,22 @@ def open_store(entry: Mapping[str, Any]) -> Store:
                 f"repository {name}: path {path!r} is not absolute", untouched="Nothing was changed"
             )
         return PosixStore(name, os.path.normpath(path), create=bool(entry.get("create")))
+    if kind == "s3":
+        from .s3 import S3Place, S3Store  # only where it is used: every import costs each call of a module
+
+        lock = entry.get("object_lock") or {}
+        place = S3Place(
+            bucket=entry.get("bucket") or "",
+            prefix=entry.get("prefix") or "",
+            endpoint_url=entry.get("endpoint_url"),
+            region=entry.get("region"),
+            access_key=entry.get("access_key"),
+            secret_key=entry.get("secret_key"),
+            storage_class=entry.get("storage_class"),
+            lock_mode=lock.get("mode"),
+            lock_days=int(lock.get("days") or 0),
+            ca_certs=entry.get("ca_certs"),
+            validate_certs=entry.get("validate_certs") is not False,
+        )
+        return S3Store(name, place, create=bool(entry.get("create")))
     raise RepositoryError(f"repository {name}: type {kind!r} is not known", untouched="Nothing was changed")

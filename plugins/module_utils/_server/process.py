@@ -26,7 +26,8 @@ def is_server(proc: str, directory: str = "") -> bool:
 
     A server elsewhere (another host, a container) tells a process number that means someone else here.
     """
-    if not re.search("redis|valkey", _text(f"{proc}/comm") + _text(f"{proc}/cmdline").split("\0")[0]):
+    program = _text(f"{proc}/cmdline").split("\0")[0].split(" ")[0]  # a server writes its address behind it
+    if not re.search("redis|valkey", _text(f"{proc}/comm") + os.path.basename(program)):
         return False
     try:
         here = os.stat(f"{proc}/cwd")

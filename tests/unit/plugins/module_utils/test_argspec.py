@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils import _argspec
+from ansible_collections.globalscope.redis_backup.plugins.module_utils import _argspec, _argspec_repository
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import ProgramError, RedisBackupError
 
 SPEC = _argspec.connection_spec(lambda *_names: None)
@@ -40,15 +40,16 @@ def test_place() -> None:
 
 def test_stores() -> None:
     entry = {"name": "a", "type": "posix", "path": "/a", "create": False}
-    assert [s.name for s in _argspec.stores_of({"repositories": [entry, {**entry, "name": "b"}]})] == ["a", "b"]
+    stores = _argspec_repository.stores_of({"repositories": [entry, {**entry, "name": "b"}]})
+    assert [store.name for store in stores] == ["a", "b"]
     for entries in ([], None, [entry, entry]):
         with pytest.raises(RedisBackupError, match="each name once"):
-            _argspec.stores_of({"repositories": entries})
+            _argspec_repository.stores_of({"repositories": entries})
 
 
 def test_packing() -> None:
     for encryption, recipients in (({"recipients": ["age1x"]}, ("age1x",)), ({"recipients": None}, ()), (None, ())):
-        packing = _argspec.packing_of({"encryption": encryption, "compression": {"level": 3}})
+        packing = _argspec_repository.packing_of({"encryption": encryption, "compression": {"level": 3}})
         assert (packing.level, packing.recipients) == (3, recipients)
 
 

@@ -9,7 +9,13 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.conf_file import Directive, load, parse
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.conf_file import (
+    Directive,
+    load,
+    load_file,
+    parse,
+    split_lines,
+)
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.quoting import (
     ENCODING,
     ERRORS,
@@ -166,3 +172,52 @@ def test_a_directive_without_arguments_has_no_value(tmp_path: Path) -> None:
     assert conf.get("save", "x") == "x"
     assert conf.all("save") == [()]
     assert conf.all("include") == [()]
+
+
+@given(st.binary(max_size=200))
+def test_lines_are_the_file_byte_for_byte(raw: bytes) -> None:
+    lines = split_lines(raw.decode(ENCODING, ERRORS))
+    assert "".join(line.raw for line in lines).encode(ENCODING, ERRORS) == raw
+    assert all(line.raw and "\n" not in line.raw[:-1] for line in lines)
+    assert all(line.name for line in lines if line.args or line.error)
+
+
+def test_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
+    raw = b'\xef\xbb\xbf# x\r\n\r\n\tSAVE 900 1\r\ndir \xff\x85\x0c\rport\nrequirepass "open\nport 1'
+    (tmp_path / "redis.conf").write_bytes(raw)
+    file = load_file(str(tmp_path / "redis.conf"))
+    assert file.text.encode(ENCODING, ERRORS) == raw
+    assert [(line.name, line.error) for line in file.lines[2:]] == [
+        ("save", ""),
+        ("dir", ""),
+        ("requirepass", "unbalanced quotes"),
+        ("port", ""),
+    ]
+
+
+def test_lines_and_files_in_the_order_of_effect(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("port 1\ninclude b.conf\nport 3\n")
+    (tmp_path / "b.conf").write_text("port 2\n")
+    (tmp_path / "redis.conf").write_text("port 0\ninclude a.conf\ninclude b.conf\nPORT 4\n")
+    file = load_file(str(tmp_path / "redis.conf"))
+    assert file.args_of(["port"]) == [("0",), ("1",), ("2",), ("3",), ("2",), ("4",)]
+    assert [Path(each.path).name for each in file.files()] == ["redis.conf", "a.conf", "b.conf", "b.conf"]
+    where = [(Path(owner.path).name, index) for owner, index, line in file.walk() if line.name == "port"]
+    assert where == [("redis.conf", 0), ("a.conf", 0), ("b.conf", 0), ("a.conf", 2), ("b.conf", 0), ("redis.conf", 3)]
+
+
+def test_who_includes_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("port 1\ninclude gone.conf\n")
+    (tmp_path / "redis.conf").write_text("include a.conf\n")
+    said = rf"{tmp_path}/gone.conf cannot be read: .* \({tmp_path}/a.conf, line 2, includes it\).*Correct the include"
+    with pytest.raises(ConfigError, match=said):
+        load_file(str(tmp_path / "redis.conf"))
+    with pytest.raises(ConfigError, match="Name the right file with config_file"):
+        load_file(str(tmp_path / "none.conf"))
+
+
+def test_a_line_in_an_include_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("# x\nrequirepass 'open\n")
+    (tmp_path / "redis.conf").write_text("include a.conf\n")
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/a.conf, line 2: unbalanced quotes"):
+        load(str(tmp_path / "redis.conf"))

@@ -74,7 +74,7 @@ def test_drift_in_check_mode() -> None:
         'h1    a         save       900 1 300 10  ""       -           drift',
         "h1    a         databases  32            16       32          needs a restart",
     ]
-    assert "| h1 | a | `save` | `900 1 300 10` | `\"\"` | `-` | drift |" in found["markdown"]
+    assert '| h1 | a | `save` | `900 1 300 10` | `""` | `-` | drift |' in found["markdown"]
 
 
 def test_drift_that_a_run_mended() -> None:
@@ -152,9 +152,7 @@ def test_preflight() -> None:
     assert found["ok"] and not found["failures"] and found["summary"]["preflight_findings"] == 12
     told = [line for line in found["table"] if "PREFLIGHT" in line]
     assert len(told) == 1 and told[0].startswith("h0, h1, h2") and "h9 and 2 more" in told[0]
-    assert report(hosts[0], preflight="fail")["failures"] == [
-        "a: vm.overcommit_memory: found 0, wanted 1. Set it."
-    ]
+    assert report(hosts[0], preflight="fail")["failures"] == ["a: vm.overcommit_memory: found 0, wanted 1. Set it."]
 
 
 WORDS = st.text(max_size=300)

@@ -1,0 +1,74 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options for repositories that modules share, and how they become the library's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._errors import RedisBackupError
+from ._repository.open import open_store
+from ._repository.pipeline import Packing
+from ._repository.store import Store
+
+
+def repository_options() -> dict[str, Any]:
+    """The options of one repository (doc fragment `repository`)."""
+    return {
+        "name": {"type": "str", "required": True},
+        "type": {"type": "str", "choices": ["posix", "s3"], "default": "posix"},
+        "path": {"type": "path"},
+        "create": {"type": "bool", "default": False},
+        "bucket": {"type": "str"},
+        "prefix": {"type": "str", "default": ""},
+        "endpoint_url": {"type": "str"},
+        "region": {"type": "str"},
+        "access_key": {"type": "str", "no_log": True},
+        "secret_key": {"type": "str", "no_log": True},
+        "ca_certs": {"type": "path"},
+        "validate_certs": {"type": "bool", "default": True},
+        "storage_class": {"type": "str"},
+        "object_lock": {
+            "type": "dict",
+            "options": {
+                "mode": {"type": "str", "choices": ["GOVERNANCE", "COMPLIANCE"], "required": True},
+                "days": {"type": "int", "required": True},
+            },
+        },
+    }
+
+
+REPOSITORY_NEEDS = [("type", "posix", ["path"]), ("type", "s3", ["bucket"])]
+"""Which options each type of repository must have."""
+
+
+def repositories_spec(*, required: bool = True) -> dict[str, Any]:
+    """The option `repositories`."""
+    return {
+        "repositories": {
+            "type": "list",
+            "elements": "dict",
+            "required": required,
+            "options": repository_options(),
+            "required_if": REPOSITORY_NEEDS,
+        }
+    }
+
+
+def stores_of(params: Mapping[str, Any]) -> tuple[Store, ...]:
+    """The stores of the option `repositories`. Raises RedisBackupError when two carry one name."""
+    entries = params["repositories"] or []
+    names = [entry["name"] for entry in entries]
+    if not names or len(set(names)) != len(names):
+        raise RedisBackupError(
+            "repositories must name at least one repository, and each name once", untouched="Nothing was changed"
+        )
+    return tuple(open_store(entry) for entry in entries)
+
+
+def packing_of(params: Mapping[str, Any]) -> Packing:
+    """How artefacts are stored."""
+    recipients = (params["encryption"] or {}).get("recipients") or []
+    return Packing(level=params["compression"]["level"], recipients=tuple(recipients))

@@ -1,0 +1,261 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A repository in an S3 bucket, by boto3. Objects are written whole: a multipart upload shows nothing until it is done.
+
+boto3 tries a request again by itself, with growing pauses, where that may help (5xx, throttling, resets). What it gives
+up on is told in an operator's words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from .._errors import NotFoundError, ProgramError, RepositoryError
+from .s3_lock import S3Lock
+from .s3_read import ResumingReader
+from .s3_write import S3Sink
+
+_UNTOUCHED = "The server and the earlier backups are as they were"
+_ATTEMPTS = 6
+_NOT_FOUND = ("NoSuchKey", "NoSuchBucket", "404", "NotFound")
+_HINTS = {
+    "AccessDenied": "Give the credentials s3:ListBucket, GetObject, PutObject, DeleteObject and AbortMultipartUpload",
+    "403": "Correct access_key and secret_key, and what they may do with this bucket",
+    "InvalidAccessKeyId": "Correct access_key",
+    "SignatureDoesNotMatch": "Correct secret_key",
+    "RequestTimeTooSkewed": "Correct this host's clock: it is more than 15 minutes off",
+    "SlowDown": "The service throttles; run again later",
+}
+
+
+@dataclass(frozen=True)
+class S3Place:
+    """Where a repository lies. Credentials that are not given are what boto3 finds (environment, files, role)."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    storage_class: str | None = None
+    lock_mode: str | None = None
+    lock_days: int = 0
+    ca_certs: str | None = None
+    validate_certs: bool = True
+
+
+def _boto() -> Any:
+    try:
+        import boto3
+    except ImportError:
+        raise ProgramError(
+            f"the Python library boto3 is missing for the Python that Ansible uses here, {sys.executable}",
+            untouched="Nothing was changed",
+            hint="Install it for that Python (Debian: python3-boto3)",
+            missing_program="python3-boto3",
+        ) from None
+    return boto3
+
+
+class S3Store:
+    """The objects below `prefix` of a bucket. The bucket is never created unless `create`."""
+
+    def __init__(self, name: str, place: S3Place, *, create: bool = False) -> None:
+        self.name = name
+        self.place = place
+        self._create = create
+        self._client: Any = None
+
+    # --- the connection ---
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client, made when it is first needed: that costs a third of a second."""
+        if self._client is None:
+            boto3 = _boto()
+            place = self.place
+            import botocore.config
+
+            settings = botocore.config.Config(
+                connect_timeout=10,
+                read_timeout=60,
+                retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+                s3={"addressing_style": "path" if place.endpoint_url else "auto"},
+                max_pool_connections=8,
+            )
+            session = boto3.session.Session(
+                aws_access_key_id=place.access_key,
+                aws_secret_access_key=place.secret_key,
+                region_name=place.region or ("us-east-1" if place.endpoint_url else None),
+            )
+            self._client = session.client(
+                "s3",
+                endpoint_url=place.endpoint_url,
+                config=settings,
+                verify=place.ca_certs if place.validate_certs else False,
+            )
+        return self._client
+
+    def where(self, path: str = "") -> str:
+        return f"repository {self.name} (s3://{self.place.bucket}/{self.key(path)})"
+
+    def key(self, path: str) -> str:
+        """The object's key of a path in the repository. Raises RepositoryError for one that leads out of it."""
+        parts = [part for part in path.split("/") if part]
+        if ".." in parts:
+            raise RepositoryError(f"{path!r} leads out of repository {self.name}", untouched=_UNTOUCHED)
+        return "/".join([*filter(None, [self.place.prefix.strip("/")]), *parts])
+
+    @contextlib.contextmanager
+    def told(self, path: str = "") -> Iterator[None]:
+        """Turn what boto3 raises into a RepositoryError that names the object and the way out."""
+        _boto()
+        import botocore.exceptions as known
+
+        try:
+            yield
+        except known.ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            words = str(error.response.get("Error", {}).get("Message", "")) or code
+            if code == "NoSuchBucket":
+                raise NotFoundError(
+                    f"repository {self.name}: there is no bucket {self.place.bucket}",
+                    untouched=_UNTOUCHED,
+                    hint="Correct bucket or endpoint_url, or create it once (create: true)",
+                ) from None
+            if code in _NOT_FOUND:
+                raise NotFoundError(f"{self.where(path)} does not exist", untouched=_UNTOUCHED) from None
+            hint = _HINTS.get(code, "")
+            raise RepositoryError(f"{self.where(path)}: {words} ({code})", untouched=_UNTOUCHED, hint=hint) from None
+        except known.NoCredentialsError:
+            raise RepositoryError(
+                f"{self.where(path)}: no credentials were found",
+                untouched=_UNTOUCHED,
+                hint="Give access_key and secret_key, or what boto3 looks for: AWS_ACCESS_KEY_ID, ~/.aws, a role",
+            ) from None
+        except (known.BotoCoreError, known.HTTPClientError, OSError, ValueError) as error:
+            raise RepositoryError(
+                f"{self.where(path)} cannot be reached: {error}",
+                untouched=_UNTOUCHED,
+                hint="Correct endpoint_url, ca_certs or the network, then run again",
+            ) from None
+
+    # --- the interface of a store ---
+
+    def prepare(self, *, dry: bool = False) -> None:
+        try:
+            with self.told():
+                self.client.list_objects_v2(Bucket=self.place.bucket, Prefix=self.key(""), MaxKeys=1)
+        except NotFoundError:
+            if not self._create:
+                raise
+            if dry:
+                return
+            with self.told():
+                self.client.create_bucket(Bucket=self.place.bucket, **self._bucket_options())
+
+    def _bucket_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"ObjectLockEnabledForBucket": True} if self.place.lock_mode else {}
+        if self.place.region and self.place.region != "us-east-1" and not self.place.endpoint_url:
+            options["CreateBucketConfiguration"] = {"LocationConstraint": self.place.region}
+        return options
+
+    def free_bytes(self) -> int | None:
+        return None
+
+    def names(self, path: str) -> list[str]:
+        folder = self.key(path)
+        prefix = f"{folder}/" if folder else ""
+        found: set[str] = set()
+        with self.told(path):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.place.bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                found.update(entry["Prefix"][len(prefix) :].rstrip("/") for entry in page.get("CommonPrefixes", []))
+                found.update(entry["Key"][len(prefix) :] for entry in page.get("Contents", []))
+        return sorted(name for name in found if name)
+
+    def read(self, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
+        with self.told(path):
+            body = self.client.get_object(Bucket=self.place.bucket, Key=self.key(path))["Body"]
+            with contextlib.closing(body):
+                data: bytes = body.read(limit + 1)
+        if len(data) > limit:
+            raise RepositoryError(f"{self.where(path)} is larger than {limit} bytes", untouched=_UNTOUCHED)
+        return data
+
+    def open(self, path: str) -> BinaryIO:
+        with self.told(path):
+            return ResumingReader(self.client, self.place.bucket, self.key(path))  # type: ignore[return-value]
+
+    def size(self, path: str) -> int:
+        with self.told(path):
+            return int(self.client.head_object(Bucket=self.place.bucket, Key=self.key(path))["ContentLength"])
+
+    def options(self) -> dict[str, Any]:
+        """What every new object is given: storage class, and how long nobody may delete it."""
+        options: dict[str, Any] = {}
+        if self.place.storage_class:
+            options["StorageClass"] = self.place.storage_class
+        if self.place.lock_mode:
+            until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=self.place.lock_days)
+            options.update(ObjectLockMode=self.place.lock_mode, ObjectLockRetainUntilDate=until)
+        return options
+
+    def create(self, path: str) -> S3Sink:
+        return S3Sink(self, path)
+
+    def write(self, path: str, data: bytes) -> None:
+        with self.told(path):
+            self.client.put_object(Bucket=self.place.bucket, Key=self.key(path), Body=data, **self.options())
+
+    def remove(self, path: str) -> None:
+        """Remove an object or all below a folder, every version of it, and what uploads left unfinished there."""
+        key = self.key(path)
+        with self.told(path):
+            self._abort_uploads(key)
+            listing = self.client.get_paginator("list_object_versions").paginate(Bucket=self.place.bucket, Prefix=key)
+            for page in listing:
+                doomed = [
+                    {"Key": entry["Key"], **_version(entry)}
+                    for kind in ("Versions", "DeleteMarkers")
+                    for entry in page.get(kind, [])
+                    if entry["Key"] == key or entry["Key"].startswith(f"{key}/")
+                ]
+                if doomed:
+                    self._delete(path, doomed)
+
+    def _delete(self, path: str, doomed: list[dict[str, str]]) -> None:
+        answer = self.client.delete_objects(Bucket=self.place.bucket, Delete={"Objects": doomed, "Quiet": True})
+        for error in answer.get("Errors", []):
+            raise RepositoryError(
+                f"{self.where(path)} could not be removed: {error.get('Message') or error.get('Code')}",
+                untouched="What could not be removed is whole",
+                hint="An object under retention can be removed when its time has passed",
+            )
+
+    def _abort_uploads(self, key: str) -> None:
+        listing = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.place.bucket, Prefix=key)
+        for page in listing:
+            for upload in page.get("Uploads", []):
+                if upload["Key"] == key or upload["Key"].startswith(f"{key}/"):
+                    self.client.abort_multipart_upload(
+                        Bucket=self.place.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+
+    def lock(self, instance: str) -> AbstractContextManager[None]:
+        return S3Lock(self, instance)
+
+
+def _version(entry: dict[str, Any]) -> dict[str, str]:
+    version = entry.get("VersionId")
+    return {"VersionId": version} if version and version != "null" else {}

@@ -1,0 +1,92 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A large object written while its bytes come: parts go out beside each other, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from .._errors import RepositoryError
+
+if TYPE_CHECKING:
+    from .s3 import S3Store
+
+_PART_BYTES = 8 << 20
+_PARALLEL = 2  # so many parts are under way; one more is being filled
+_GROWS_EVERY = 2000  # parts; S3 allows 10,000, so later ones are larger
+
+
+def part_bytes(number: int) -> int:
+    """The size of part `number` (from 1): 10,000 parts reach the 5 TiB that an object may have. Pure."""
+    return _PART_BYTES << (2 * ((number - 1) // _GROWS_EVERY))
+
+
+class S3Sink:
+    """One object in the making. Small ones are put in one request, others as a multipart upload."""
+
+    def __init__(self, store: S3Store, path: str) -> None:
+        self._store = store
+        self._path = path
+        self._target = {"Bucket": store.place.bucket, "Key": store.key(path)}
+        self._buffer = bytearray()
+        self._upload = ""
+        self._parts: list[Future[dict[str, Any]]] = []
+        self._workers: ThreadPoolExecutor | None = None
+        self._done = False
+
+    def write(self, data: bytes) -> None:
+        self._buffer += data
+        size = part_bytes(len(self._parts) + 1)
+        if len(self._buffer) >= size:
+            self._send(bytes(self._buffer[:size]))
+            del self._buffer[:size]
+
+    def commit(self) -> None:
+        with self._store.told(self._path):
+            if not self._upload:
+                self._store.client.put_object(**self._target, Body=bytes(self._buffer), **self._store.options())
+            else:
+                if self._buffer:
+                    self._send(bytes(self._buffer))
+                parts = [part.result() for part in self._parts]
+                self._store.client.complete_multipart_upload(
+                    **self._target, UploadId=self._upload, MultipartUpload={"Parts": parts}
+                )
+        self._done = True
+        self._close()
+
+    def abort(self) -> None:
+        if self._done:
+            return
+        self._done = True
+        for part in self._parts:
+            part.cancel()
+        self._close()
+        if self._upload:
+            with contextlib.suppress(RepositoryError), self._store.told(self._path):
+                self._store.client.abort_multipart_upload(**self._target, UploadId=self._upload)
+
+    def _send(self, data: bytes) -> None:
+        with self._store.told(self._path):
+            if self._workers is None:
+                self._workers = ThreadPoolExecutor(_PARALLEL)
+                created = self._store.client.create_multipart_upload(**self._target, **self._store.options())
+                self._upload = created["UploadId"]
+            if len(self._parts) >= _PARALLEL:
+                self._parts[-_PARALLEL].result()  # wait for room, and learn of a failure at once
+            self._parts.append(self._workers.submit(self._put, len(self._parts) + 1, data))
+
+    def _put(self, number: int, data: bytes) -> dict[str, Any]:
+        answer = self._store.client.upload_part(
+            **self._target, UploadId=self._upload, PartNumber=number, Body=data, ContentLength=len(data)
+        )
+        kept = {name: answer[name] for name in ("ChecksumCRC32", "ChecksumCRC64NVME") if answer.get(name)}
+        return {"PartNumber": number, "ETag": answer["ETag"], **kept}
+
+    def _close(self) -> None:
+        self._buffer.clear()
+        if self._workers is not None:
+            self._workers.shutdown(wait=True)
