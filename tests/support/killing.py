@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,11 @@ def kill_at_change(name: str, params: Mapping[str, Any], roots: Sequence[Path], 
         assert process.returncode == -signal.SIGKILL, f"{name} ended {process.returncode} before change {number}"
 
 
-def kill_after(
-    name: str, params: Mapping[str, Any], roots: Sequence[Path], seconds: float, *, group: bool = True
-) -> subprocess.Popen[bytes]:
-    """Kill a module `seconds` after its first change below `roots`, with all it started or (`group=False`) alone."""
+@contextlib.contextmanager
+def _under_way(
+    name: str, params: Mapping[str, Any], roots: Sequence[Path], seconds: float
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A module `seconds` after its first change below `roots`."""
     with _watched(roots, 0) as (environment, note):
         process = start_module(name, params, env=environment)
         while not note.exists() and process.poll() is None:
@@ -106,10 +107,30 @@ def kill_after(
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             time.sleep(0.0005)
+        yield process
+
+
+def kill_after(
+    name: str, params: Mapping[str, Any], roots: Sequence[Path], seconds: float, *, group: bool = True
+) -> subprocess.Popen[bytes]:
+    """Kill a module `seconds` after its first change below `roots`, with all it started or (`group=False`) alone."""
+    with _under_way(name, params, roots, seconds) as process:
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
         _reap(process)
         return process
+
+
+def act_after(
+    name: str, params: Mapping[str, Any], roots: Sequence[Path], seconds: float, act: Callable[[], None]
+) -> dict[str, Any]:
+    """Do something else `seconds` after a module's first change below `roots`, and return the module's result.
+
+    Raises ModuleFailed.
+    """
+    with _under_way(name, params, roots, seconds) as process:
+        act()
+        return finish(process, name)
 
 
 def members(process: subprocess.Popen[bytes]) -> list[str]:

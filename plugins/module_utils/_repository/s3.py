@@ -12,21 +12,24 @@ from __future__ import annotations
 import contextlib
 import datetime
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from .._errors import NotFoundError, ProgramError, RepositoryError
+from .layout import MANIFEST, backups_path
 from .s3_lock import S3Lock
-from .s3_read import ResumingReader
+from .s3_read import ResumingReader, broken
 from .s3_write import S3Sink
 
 _UNTOUCHED = "The server and the earlier backups are as they were"
 _ATTEMPTS = 6
+_AT_ONCE = 1000  # objects that one request may remove
 _NOT_FOUND = ("NoSuchKey", "NoSuchBucket", "404", "NotFound")
 _HINTS = {
-    "AccessDenied": "Give the credentials s3:ListBucket, GetObject, PutObject, DeleteObject and AbortMultipartUpload",
+    "AccessDenied": "Give the credentials the rights that the guide to repositories lists for S3",
     "403": "Correct access_key and secret_key, and what they may do with this bucket",
     "InvalidAccessKeyId": "Correct access_key",
     "SignatureDoesNotMatch": "Correct secret_key",
@@ -73,6 +76,8 @@ class S3Store:
         self.place = place
         self._create = create
         self._client: Any = None
+        self._condition = threading.local()
+        self._held: dict[str, S3Lock] = {}
 
     # --- the connection ---
 
@@ -87,7 +92,7 @@ class S3Store:
             settings = botocore.config.Config(
                 connect_timeout=10,
                 read_timeout=60,
-                retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
                 s3={"addressing_style": "path" if place.endpoint_url else "auto"},
                 max_pool_connections=8,
             )
@@ -102,7 +107,20 @@ class S3Store:
                 config=settings,
                 verify=place.ca_certs if place.validate_certs else False,
             )
+            self._client.meta.events.register("before-call.s3.PutObject", self._add_condition)
         return self._client
+
+    @contextlib.contextmanager
+    def on_condition(self, header: str, value: str) -> Iterator[None]:
+        """Objects put in this context carry a condition. A header, since older versions of boto3 know no option."""
+        self._condition.header = {header: value}
+        try:
+            yield
+        finally:
+            self._condition.header = {}
+
+    def _add_condition(self, params: dict[str, Any], **_rest: Any) -> None:
+        params["headers"].update(getattr(self._condition, "header", {}))
 
     def where(self, path: str = "") -> str:
         return f"repository {self.name} (s3://{self.place.bucket}/{self.key(path)})"
@@ -133,7 +151,8 @@ class S3Store:
                 ) from None
             if code in _NOT_FOUND:
                 raise NotFoundError(f"{self.where(path)} does not exist", untouched=_UNTOUCHED) from None
-            hint = _HINTS.get(code, "")
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            hint = _HINTS.get(code, "The service is in trouble; run again later" if status >= 500 else "")
             raise RepositoryError(f"{self.where(path)}: {words} ({code})", untouched=_UNTOUCHED, hint=hint) from None
         except known.NoCredentialsError:
             raise RepositoryError(
@@ -141,12 +160,17 @@ class S3Store:
                 untouched=_UNTOUCHED,
                 hint="Give access_key and secret_key, or what boto3 looks for: AWS_ACCESS_KEY_ID, ~/.aws, a role",
             ) from None
-        except (known.BotoCoreError, known.HTTPClientError, OSError, ValueError) as error:
-            raise RepositoryError(
-                f"{self.where(path)} cannot be reached: {error}",
-                untouched=_UNTOUCHED,
-                hint="Correct endpoint_url, ca_certs or the network, then run again",
-            ) from None
+        except broken() as error:
+            raise self._unreachable(path, getattr(error, "strerror", None) or str(error)) from None
+        except ValueError as error:  # boto3's word for an endpoint_url that is none
+            raise self._unreachable(path, str(error)) from None
+
+    def _unreachable(self, path: str, words: str) -> RepositoryError:
+        return RepositoryError(
+            f"{self.where(path)} cannot be reached: {words}",
+            untouched=_UNTOUCHED,
+            hint="Correct endpoint_url, ca_certs or the network, then run again",
+        )
 
     # --- the interface of a store ---
 
@@ -159,7 +183,7 @@ class S3Store:
                 raise
             if dry:
                 return
-            with self.told():
+            with self.told(), contextlib.suppress(self.client.exceptions.BucketAlreadyOwnedByYou):
                 self.client.create_bucket(Bucket=self.place.bucket, **self._bucket_options())
 
     def _bucket_options(self) -> dict[str, Any]:
@@ -172,30 +196,46 @@ class S3Store:
         return None
 
     def names(self, path: str) -> list[str]:
+        try:
+            return self._names(path)
+        except NotFoundError:
+            if self._create:
+                return []  # the bucket will be made by the first backup
+            raise
+
+    def _names(self, path: str) -> list[str]:
         folder = self.key(path)
         prefix = f"{folder}/" if folder else ""
-        found: set[str] = set()
+        folders: set[str] = set()
+        files: set[str] = set()
+        empty_ones = False
         with self.told(path):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.place.bucket, Prefix=prefix, Delimiter="/"
-            )
-            for page in pages:
-                found.update(entry["Prefix"][len(prefix) :].rstrip("/") for entry in page.get("CommonPrefixes", []))
-                found.update(entry["Key"][len(prefix) :] for entry in page.get("Contents", []))
-        return sorted(name for name in found if name)
+            for page in self._listing(prefix, Delimiter="/"):
+                folders.update(entry["Prefix"][len(prefix) :].rstrip("/") for entry in page.get("CommonPrefixes", []))
+                files.update(entry["Key"][len(prefix) :] for entry in page.get("Contents", []))
+                headers = page.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+                empty_ones = str(headers.get("server", "")).startswith("SeaweedFS")
+            if folders and empty_ones:  # SeaweedFS lists folders that have become empty for some minutes more
+                keys = (entry["Key"] for page in self._listing(prefix) for entry in page.get("Contents", []))
+                folders &= {key[len(prefix) :].partition("/")[0] for key in keys}
+        return sorted(name for name in folders | files if name)
+
+    def _listing(self, prefix: str, **options: str) -> Any:
+        pages = self.client.get_paginator("list_objects_v2")
+        return pages.paginate(Bucket=self.place.bucket, Prefix=prefix, **options)
 
     def read(self, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
-        with self.told(path):
-            body = self.client.get_object(Bucket=self.place.bucket, Key=self.key(path))["Body"]
-            with contextlib.closing(body):
-                data: bytes = body.read(limit + 1)
-        if len(data) > limit:
-            raise RepositoryError(f"{self.where(path)} is larger than {limit} bytes", untouched=_UNTOUCHED)
-        return data
+        with self.told(path), self._reader(path) as stream:
+            if stream.size > limit:
+                raise RepositoryError(f"{self.where(path)} is larger than {limit} bytes", untouched=_UNTOUCHED)
+            return stream.readall()
 
     def open(self, path: str) -> BinaryIO:
         with self.told(path):
-            return ResumingReader(self.client, self.place.bucket, self.key(path))  # type: ignore[return-value]
+            return self._reader(path)  # type: ignore[return-value]
+
+    def _reader(self, path: str) -> ResumingReader:
+        return ResumingReader(self.client, self.place.bucket, self.key(path), self.where(path))
 
     def size(self, path: str) -> int:
         with self.told(path):
@@ -215,47 +255,68 @@ class S3Store:
         return S3Sink(self, path)
 
     def write(self, path: str, data: bytes) -> None:
+        instance, _slash, rest = path.partition("/")
+        if rest.endswith(f"/{MANIFEST}") and instance in self._held:
+            self._held[instance].assure()  # else another writer may have removed what we wrote, as remains
         with self.told(path):
             self.client.put_object(Bucket=self.place.bucket, Key=self.key(path), Body=data, **self.options())
 
     def remove(self, path: str) -> None:
-        """Remove an object or all below a folder, every version of it, and what uploads left unfinished there."""
+        """Remove an object or all below a folder, every version of it, and what uploads left unfinished there.
+
+        A manifest goes first: what cannot be removed whole stays whole, or is no backup any more.
+        """
         key = self.key(path)
         with self.told(path):
             self._abort_uploads(key)
             listing = self.client.get_paginator("list_object_versions").paginate(Bucket=self.place.bucket, Prefix=key)
-            for page in listing:
-                doomed = [
-                    {"Key": entry["Key"], **_version(entry)}
-                    for kind in ("Versions", "DeleteMarkers")
-                    for entry in page.get(kind, [])
-                    if entry["Key"] == key or entry["Key"].startswith(f"{key}/")
-                ]
-                if doomed:
-                    self._delete(path, doomed)
+            doomed = [
+                {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+                for page in listing
+                for kind in ("Versions", "DeleteMarkers")
+                for entry in page.get(kind, [])
+                if entry["Key"] == key or entry["Key"].startswith(f"{key}/")
+            ]
+            manifests = [entry for entry in doomed if entry["Key"].endswith(f"/{MANIFEST}")]
+            self._delete(path, manifests)
+            self._delete(path, [entry for entry in doomed if entry not in manifests])
 
     def _delete(self, path: str, doomed: list[dict[str, str]]) -> None:
-        answer = self.client.delete_objects(Bucket=self.place.bucket, Delete={"Objects": doomed, "Quiet": True})
-        for error in answer.get("Errors", []):
-            raise RepositoryError(
-                f"{self.where(path)} could not be removed: {error.get('Message') or error.get('Code')}",
-                untouched="What could not be removed is whole",
-                hint="An object under retention can be removed when its time has passed",
-            )
+        for start in range(0, len(doomed), _AT_ONCE):
+            part = {"Objects": doomed[start : start + _AT_ONCE], "Quiet": True}
+            refused = self.client.delete_objects(Bucket=self.place.bucket, Delete=part).get("Errors", [])
+            if refused:
+                stays = sorted({error["Key"] for error in refused})
+                names = ", ".join(stays[:3]) + (f" and {len(stays) - 3} more" if len(stays) > 3 else "")
+                words = refused[0].get("Message") or refused[0].get("Code")
+                raise RepositoryError(
+                    f"{self.where(path)} could not be removed: {words}",
+                    untouched=f"What could not be removed stays whole: {names}",
+                    hint="An object under retention (object lock) can be removed when its time has passed",
+                )
 
     def _abort_uploads(self, key: str) -> None:
         listing = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.place.bucket, Prefix=key)
         for page in listing:
             for upload in page.get("Uploads", []):
                 if upload["Key"] == key or upload["Key"].startswith(f"{key}/"):
-                    self.client.abort_multipart_upload(
-                        Bucket=self.place.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
+                    with contextlib.suppress(self.client.exceptions.NoSuchUpload):  # a first try had done it
+                        self.client.abort_multipart_upload(
+                            Bucket=self.place.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
 
     def lock(self, instance: str) -> AbstractContextManager[None]:
-        return S3Lock(self, instance)
+        return self._locked(instance)
 
-
-def _version(entry: dict[str, Any]) -> dict[str, str]:
-    version = entry.get("VersionId")
-    return {"VersionId": version} if version and version != "null" else {}
+    @contextlib.contextmanager
+    def _locked(self, instance: str) -> Iterator[None]:
+        """Hold the lock, with what dead writers left unfinished (and no listing shows) out of the way."""
+        with S3Lock(self, instance) as lock:
+            path = backups_path(instance)
+            with self.told(path):
+                self._abort_uploads(self.key(path))
+            self._held[instance] = lock
+            try:
+                yield
+            finally:
+                del self._held[instance]

@@ -32,6 +32,7 @@ class S3Sink:
         self._path = path
         self._target = {"Bucket": store.place.bucket, "Key": store.key(path)}
         self._buffer = bytearray()
+        self._sent = 0
         self._upload = ""
         self._parts: list[Future[dict[str, Any]]] = []
         self._workers: ThreadPoolExecutor | None = None
@@ -41,8 +42,10 @@ class S3Sink:
         self._buffer += data
         size = part_bytes(len(self._parts) + 1)
         if len(self._buffer) >= size:
-            self._send(bytes(self._buffer[:size]))
+            with memoryview(self._buffer) as view:  # one copy, not two
+                part = bytes(view[:size])
             del self._buffer[:size]
+            self._send(part)
 
     def commit(self) -> None:
         with self._store.told(self._path):
@@ -51,12 +54,25 @@ class S3Sink:
             else:
                 if self._buffer:
                     self._send(bytes(self._buffer))
-                parts = [part.result() for part in self._parts]
-                self._store.client.complete_multipart_upload(
-                    **self._target, UploadId=self._upload, MultipartUpload={"Parts": parts}
-                )
+                self._complete([part.result() for part in self._parts])
         self._done = True
         self._close()
+
+    def _complete(self, parts: list[dict[str, Any]]) -> None:
+        import botocore.exceptions as known
+
+        try:
+            self._store.client.complete_multipart_upload(
+                **self._target, UploadId=self._upload, MultipartUpload={"Parts": parts}
+            )
+        except known.ClientError as error:
+            # The answer to a first try may have been lost: then the upload is gone and the object is there.
+            if str(error.response.get("Error", {}).get("Code", "")) != "NoSuchUpload" or not self._is_there(parts):
+                raise
+
+    def _is_there(self, parts: list[dict[str, Any]]) -> bool:
+        found = self._store.client.head_object(**self._target)
+        return int(found["ContentLength"]) == self._sent and str(found["ETag"]).strip('"').endswith(f"-{len(parts)}")
 
     def abort(self) -> None:
         if self._done:
@@ -70,6 +86,7 @@ class S3Sink:
                 self._store.client.abort_multipart_upload(**self._target, UploadId=self._upload)
 
     def _send(self, data: bytes) -> None:
+        self._sent += len(data)
         with self._store.told(self._path):
             if self._workers is None:
                 self._workers = ThreadPoolExecutor(_PARALLEL)

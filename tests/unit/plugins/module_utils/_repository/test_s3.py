@@ -1,0 +1,49 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of objects, and what new ones are given; the service itself is in the integration tests."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RepositoryError
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.s3 import S3Place, S3Store
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "key"),
+    [
+        ("", "", ""),
+        ("", "shop/backup", "shop/backup"),
+        ("redis", "", "redis"),
+        ("/redis/live/", "/shop//instance.json", "redis/live/shop/instance.json"),
+    ],
+)
+def test_keys(prefix: str, path: str, key: str) -> None:
+    store = S3Store("s3", S3Place("bucket", prefix))
+    assert store.key(path) == key
+    assert store.where(path) == f"repository s3 (s3://bucket/{key})"
+
+
+@pytest.mark.parametrize("path", ["..", "shop/../../x", "../x"])
+def test_no_way_out(path: str) -> None:
+    with pytest.raises(RepositoryError, match="leads out"):
+        S3Store("s3", S3Place("bucket", "redis")).key(path)
+
+
+def test_options_of_new_objects() -> None:
+    assert S3Store("s3", S3Place("bucket")).options() == {}
+    place = S3Place("bucket", storage_class="STANDARD_IA", lock_mode="COMPLIANCE", lock_days=30)
+    options = S3Store("s3", place).options()
+    until = options.pop("ObjectLockRetainUntilDate")
+    assert options == {"StorageClass": "STANDARD_IA", "ObjectLockMode": "COMPLIANCE"}
+    left = until - datetime.datetime.now(datetime.timezone.utc)
+    assert datetime.timedelta(days=29, hours=23) < left <= datetime.timedelta(days=30)
+
+
+def test_secrets_are_not_shown() -> None:
+    place = S3Place("bucket", access_key="AKIA", secret_key="hush")
+    assert "AKIA" not in repr(place)
+    assert "hush" not in repr(place)
