@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
@@ -101,3 +102,16 @@ def told(fail: Callable[..., Any], name: str = "", untouched: str = "") -> Itera
     except OSError as error:
         what = f"{error.filename or 'the system'}: {error.strerror or error}"
         fail(msg=RedisBackupError(what, hint="Mend this, then run again; it is safe").paragraph(name, untouched))
+
+
+def readable(result: Any) -> Any:
+    """A result in which bytes that are not UTF-8 (Python's surrogates) are written as backslash escapes."""
+    if isinstance(result, str):
+        return re.sub("[\ud800-\udfff]", lambda found: _escaped(ord(found[0])), result)
+    if isinstance(result, dict):
+        return {readable(name): readable(value) for name, value in result.items()}
+    return [readable(each) for each in result] if isinstance(result, (list, tuple)) else result
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

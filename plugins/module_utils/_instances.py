@@ -41,10 +41,15 @@ def complete_instances(
 
     `module_args` holds the options that every module takes. `defaults` are given to each instance that does not say
     otherwise. Raises RedisBackupError for unknown keys, and for two instances that share what only one can have: a
-    name, an address, a redis.conf, a data directory, a service.
+    name, an address, a redis.conf, a service.
     """
     completed: list[dict[str, Any]] = []
     arguments_of_all: list[Mapping[str, Any]] = []
+    if isinstance(listed, (str, Mapping)) or not all(isinstance(entry, Mapping) for entry in listed):
+        raise RedisBackupError(
+            f"redis_instances of {hostname} must be a list with a mapping for each instance",
+            hint="Write for example redis_instances: [{login_port: 6379, service: redis-server}]",
+        )
     for entry in listed:
         known = {**(defaults or {}), **entry}
         unknown = sorted(set(known) - set(_CONNECTION) - set(_OWN))
@@ -74,7 +79,6 @@ def complete_instances(
         "name": [str(instance["name"]) for instance in completed],
         "address": [_address(known) for known in arguments_of_all],
         "config_file": _paths(arguments_of_all, "config_file"),
-        "data_dir": _paths(arguments_of_all, "data_dir"),
         "service": [str(each["service"]).removesuffix(".service") for each in arguments_of_all if each.get("service")],
     }
     for what, seen in unique.items():
@@ -82,7 +86,7 @@ def complete_instances(
         if twice:
             raise RedisBackupError(
                 f"redis_instances of {hostname}: two instances have the {what} {', '.join(twice)}",
-                hint="Give each instance of a host its own name, login_port, service, config_file and data_dir",
+                hint="Give each instance of a host its own name, login_port, service and config_file",
             )
     return completed
 

@@ -213,6 +213,7 @@ preflight:
 """
 
 import dataclasses
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec import (
@@ -221,19 +222,36 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     merged,
     name_of,
     place_of,
+    readable,
     state_of,
     told,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.enforce import enforce, find_for
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.wish import (
     Request,
+    secrets_in,
     secrets_of,
     wishes_of,
 )
 
 
+class Discreet(AnsibleModule):  # type: ignore[misc]
+    """A module whose results can be read by a controller, and show no secret of the settings.
+
+    Ansible refuses a result with bytes that are not UTF-8, which redis.conf may hold. And it shows the parameters of a
+    module that fails, though it be by an argument that Ansible itself refuses.
+    """
+
+    def exit_json(self, **kwargs: Any) -> None:
+        super().exit_json(**readable(kwargs))
+
+    def fail_json(self, msg: str, **kwargs: Any) -> None:
+        self.no_log_values.update(secrets_in(self.params.get("settings")))
+        super().fail_json(readable(msg), **readable(kwargs))
+
+
 def main() -> None:
-    module = AnsibleModule(
+    module = Discreet(
         argument_spec=merged(
             connection_spec(env_fallback),
             {
@@ -264,7 +282,7 @@ def main() -> None:
             diff=module._diff,  # two texts of a whole redis.conf, which a fleet's results need not carry
         )
         module.no_log_values.update(secrets_of(request.wishes))
-        instance = find_for(login_of(params), place_of(params), request)
+        instance = find_for(login_of(params), place_of(params), request, module.warn)
         outcome = enforce(instance, request, state_of(params), check_mode=module.check_mode)
         result = dataclasses.asdict(outcome)
         if not outcome.diff:

@@ -18,6 +18,7 @@ from support.values import differences, snapshot_values
 
 # Nothing of a run that changes nothing but these, beside the module itself.
 ON_THE_CONTROLLER = {
+    "ansible.builtin.include_tasks",
     "ansible.builtin.validate_argument_spec",
     "ansible.builtin.debug",
     "ansible.builtin.file",
@@ -240,9 +241,9 @@ def test_a_restart_where_one_is_needed(
     assert fleet.play(safe).ok().changed == 0 and server.pid == pid
 
 
-def test_a_renamed_aof_keeps_all_keys(fleet: Fleet, build: Build, make_server: Callable[..., RedisProcess]) -> None:
+def test_a_renamed_aof_keeps_all_keys(fleet: Fleet, layout: Build, make_server: Callable[..., RedisProcess]) -> None:
     """The AOF's name cannot change under a running server: its file is carried over while it is stopped."""
-    server = make_server(build, conf={"appendonly": "yes"})
+    server = make_server(layout, conf={"appendonly": "yes"})
     fleet.add("h", "one", server)
     server.client().mset({f"key:{n}": n for n in range(5000)})
     values = snapshot_values(server.client())
@@ -271,11 +272,13 @@ def test_a_restart_that_fails_leaves_the_server_serving(
             "redis_persistence_settings": {"databases": 32},
             "redis_persistence_restart": "safe",
             "redis_common_start_timeout": 1,
+            "redis_common_stop_timeout": 1,
         }
     )
     assert result.rc != 0
     (found,) = fleet.report()["instances"]
-    assert "Its restart failed. It serves again as it did before." in found["error"] and found["restart_required"]
+    assert "Its restart failed: It was told to stop" in found["error"] and found["error"].endswith("It serves now.")
+    assert found["restart_required"] and found["state"] == "running"
     assert server.client().get("a") == b"1" and get(server, "databases") == ["16"]
 
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -144,7 +146,7 @@ def _load(path: str, base: str, depth: int, by: str = "") -> ConfFile:
     if depth > _MAX_DEPTH:
         raise ConfigError(f"{path}: includes go round in a circle", untouched="Nothing was changed")
     try:
-        with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
+        with open(path, encoding=ENCODING, errors=ERRORS, newline="", opener=_regular) as stream:
             text = stream.read()
     except OSError as error:
         raise ConfigError(
@@ -160,6 +162,16 @@ def _load(path: str, base: str, depth: int, by: str = "") -> ConfFile:
             by_line = f"{path}, line {number},"
             line.included = [_load(found, base, depth + 1, by_line) for found in _included(line.args[0], base)]
     return file
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a file, but no pipe or device, which might never end. A directory is refused by whoever reads it."""
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return fd
 
 
 def _included(wanted: str, base: str) -> list[str]:

@@ -9,10 +9,11 @@ then and started with `appendonly yes` in redis.conf would come up empty. So red
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
-from .._errors import ConfigError
+from .._errors import ConfigError, ServerError
 from .._server.connection import ReplyError
 from .._server.facts import Facts
 from .._server.instance import Instance
@@ -34,18 +35,20 @@ def turn_on(instance: Instance, wait_timeout: float) -> None:
     try:
         _wait_whole(instance, wait_timeout, stale=not before.flag_ok("aof_last_bgrewrite_status"))
     except BaseException:
-        server.call("CONFIG", "SET", "appendonly", "no")
+        with contextlib.suppress(ServerError):  # the failure that came first is told
+            server.call("CONFIG", "SET", "appendonly", "no")
         raise
 
 
 def confirm(instance: Instance, wait_timeout: float) -> None:
     """Wait until the AOF of a server that writes one is whole: a first rewrite may be on its way, or have failed.
 
-    Raises ConfigError when it does not become so.
+    One that hands moved (CONFIG SET dir) still lies where it was until the next rewrite. Raises ConfigError when it
+    does not become so.
     """
     facts = Facts(instance.server.info())
     stale = not facts.flag_ok("aof_last_bgrewrite_status")
-    if stale and facts.info.get("aof_rewrite_in_progress") == "0":
+    if (stale or _lies_elsewhere(instance)) and facts.info.get("aof_rewrite_in_progress") == "0":
         instance.server.call("BGREWRITEAOF")
     _wait_whole(instance, wait_timeout, stale=stale)
 
@@ -99,18 +102,22 @@ def _wait_whole(instance: Instance, wait_timeout: float, *, stale: bool) -> None
 
 def _require_files(instance: Instance, facts: Facts) -> None:
     """The AOF that INFO praises must lie where the next start looks for it (when this host can see the place)."""
-    directory = instance.paths.dir
-    if not directory or not os.path.isdir(directory) or not facts.flag_ok("aof_last_write_status"):
-        if facts.flag_ok("aof_last_write_status"):
-            return
+    if not facts.flag_ok("aof_last_write_status"):
         raise _failed(instance, "it cannot be written" + reasons(instance.paths.logfile))
+    if _lies_elsewhere(instance):
+        raise _failed(instance, f"it does not lie in {instance.paths.dir}")
+
+
+def _lies_elsewhere(instance: Instance) -> bool:
+    """Whether no AOF lies where the server's settings say, as far as this host can see the place."""
     paths = instance.paths
+    if not paths.dir or not os.path.isdir(paths.dir):
+        return False
     candidates = (
-        os.path.join(directory, paths.appenddirname, f"{paths.appendfilename}.manifest"),
-        os.path.join(directory, paths.appendfilename),
+        os.path.join(paths.dir, paths.appenddirname, f"{paths.appendfilename}.manifest"),
+        os.path.join(paths.dir, paths.appendfilename),
     )
-    if not any(map(os.path.exists, candidates)):
-        raise _failed(instance, f"it does not lie in {directory}")
+    return not any(map(os.path.exists, candidates))
 
 
 def _failed(instance: Instance, why: str) -> ConfigError:

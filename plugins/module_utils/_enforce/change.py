@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 
+from .._config.conf_file import load_file
+from .._config.edit import set_directive
+from .._config.effective import effective_lines
+from .._config.values import lines_of
 from .._errors import ConfigError, RedisBackupError
 from .._files import locked, make_dirs
 from .._server.instance import Instance
@@ -16,6 +20,7 @@ from .live import LiveChanges
 from .places import moved_by
 from .prepare import Prepared
 from .relocate import carried, carry_over, note_ours
+from .same import equal
 from .situation import Situation
 from .wish import Request
 
@@ -34,7 +39,7 @@ def in_words(prepared: Prepared, config_file: str) -> list[str]:
         "on": "switch the AOF on in the running server and wait until it is whole",
         "off": "switch the AOF off in the running server and take a snapshot in its place",
         "confirm": "wait until the AOF is whole",
-        "snapshot": "take a snapshot in place of the AOF",
+        "snapshot": "take a snapshot where redis.conf is to name it",
     }
     found += [switch[plan.aof]] if plan.aof else []
     found += ["take a snapshot"] if plan.moved else []
@@ -77,7 +82,7 @@ class Changing:
                 self._make()
             except BaseException as error:
                 failed = self._undo()
-                if isinstance(error, ConfigError) and (failed or not error.untouched):
+                if isinstance(error, RedisBackupError) and (failed or not error.untouched):
                     error.untouched = (
                         f"What was set before is set back, except {', '.join(failed)}"
                         if failed
@@ -100,6 +105,7 @@ class Changing:
     def _switch_aof(self, step: str) -> None:
         timeout = self._request.wait_timeout
         if step == "on":
+            self._switched = step  # taken back also when the server falls silent in between
             aof.turn_on(self._instance, timeout)
         elif step == "off":
             aof.turn_off(self._instance, timeout)
@@ -151,15 +157,42 @@ class Changing:
 
     def _undo(self) -> list[str]:
         """Put everything back; the names of values that could not be."""
-        file = self._situation.file
-        if self._written and file and not holds(file.path, file.text):
+        file, edited = self._situation.file, self._prepared.edited
+        if self._written and file and edited and holds(file.path, edited.text):
             replace(file.path, file.text)
-        failed = self._live.undo()
+        failed = [] if self._switched == "off" else self._take_out()
+        failed += self._live.undo()
         try:
             if self._switched == "on":
                 self._instance.server.call("CONFIG", "SET", "appendonly", "no")
             elif self._switched == "off":
                 aof.turn_on(self._instance, self._request.wait_timeout)
+                failed += self._take_out()
         except RedisBackupError:  # what made the run fail is told; a server that is gone has nothing to set back
             failed.append("appendonly")
         return failed
+
+    def _take_out(self) -> list[str]:
+        """Take our values out of redis.conf where a CONFIG REWRITE of others wrote them while they were in effect.
+
+        Else the next start would load an AOF that is not written any more. What could not be done, as a list.
+        """
+        file, plan = self._situation.file, self._prepared.plan
+        if file is None:
+            return []
+        ours = {change.name: change.new for change in plan.live}
+        if plan.aof in ("on", "off"):
+            ours["appendonly"] = "yes" if plan.aof == "on" else "no"
+        try:
+            now = load_file(file.path)
+            before = now.text
+            for name, new in ours.items():
+                was, said = (effective_lines(each, name, self._situation.version) for each in (file, now))
+                if said != was and said is not None and equal(name, lines_of(name, new), said):
+                    default = lines_of(name, self._situation.live.get(name, ""))
+                    set_directive(now, name, was, self._situation.version, default)
+            if now.text != before:
+                replace(now.path, now.text)
+        except (ConfigError, OSError):  # what made the run fail is told first
+            return ["redis.conf"]
+        return []

@@ -49,13 +49,13 @@ def require_unchanged(path: str, text: str) -> None:
     if not holds(path, text):
         raise ConfigError(
             f"{path} was changed by somebody else during this run (CONFIG REWRITE, Sentinel, an editor)",
-            untouched="The file is as they left it",
+            untouched="What they wrote stays, and what this run had set is set back",
             hint="Run again",
         )
 
 
 def keep_copy(path: str, directory: str, count: int) -> str:
-    """Copy the file into `directory`, which then keeps the newest `count` copies. The copy's path."""
+    """Copy the file into `directory`, which then keeps `count` copies: the first of all, and the newest. Its path."""
     make_dirs(directory)
     name = os.path.basename(path)
     with open(path, "rb") as stream:
@@ -66,7 +66,8 @@ def keep_copy(path: str, directory: str, count: int) -> str:
         number += 1
         copy = f"{stem}.{number}"
     write_atomic(copy, data)
-    for old in _copies(directory, name)[:-count]:
+    copies = _copies(directory, name)
+    for old in copies[min(count - 1, 1) : max(len(copies) - max(count - 1, 1), 0)]:
         os.unlink(old)
     return copy
 
@@ -90,7 +91,7 @@ def replace(path: str, text: str) -> None:
         ) from None
     for name, value in attributes.items():
         with contextlib.suppress(OSError):
-            os.setxattr(path, name, value)
+            os.setxattr(path, name, value, follow_symlinks=False)  # its directory may be the server's user's
 
 
 def _attributes(path: str) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 from .._config.writes import are_closed
 from .._errors import ConfigError
@@ -24,10 +25,10 @@ from .wish import Request
 # modules come without compiled bytecode, so that each import costs every call.
 
 
-def find_for(login: Login, place: Place, request: Request) -> Instance:
+def find_for(login: Login, place: Place, request: Request, warn: Callable[[str], object]) -> Instance:
     """The instance; where the login is refused and requirepass is wished for, with the new password or with none.
 
-    So a run that sets the first password, or changes it, converges with the new one in the inventory.
+    So a run that sets the first password, or changes it, converges whichever stands in the inventory; `warn` is told.
     """
     wish = next((wish for wish in request.wishes if wish.name == "requirepass"), None)
     try:
@@ -38,9 +39,12 @@ def find_for(login: Login, place: Place, request: Request) -> Instance:
         for password in dict.fromkeys((wish.text or None, None)):
             if password != login.password:
                 try:
-                    return find_instance(dataclasses.replace(login, password=password), place, may_be_down=True)
+                    found = find_instance(dataclasses.replace(login, password=password), place, may_be_down=True)
                 except LoginError:
                     continue
+                if password:
+                    warn(f"{place.name}: login_password is not the password in effect; put that into the inventory")
+                return found
         raise
 
 

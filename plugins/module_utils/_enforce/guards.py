@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from .._config.values import memory_bytes
@@ -14,6 +15,17 @@ from .places import WITH_AOF, WITHOUT_AOF
 from .situation import Situation
 from .wish import Request, Wish
 
+# Each names a file or directory of its own.
+_PLACES = (
+    "dbfilename",
+    "appendfilename",
+    "appenddirname",
+    "cluster-config-file",
+    "aclfile",
+    "logfile",
+    "pidfile",
+    "unixsocket",
+)
 _ROOM = 1.1  # a data set this much smaller than maxmemory evicts nothing at once
 
 
@@ -26,6 +38,7 @@ def guard(request: Request, situation: Situation, verdicts: Mapping[str, Verdict
     _databases(situation, wanted)
     _primary(situation, wanted)
     _cluster(situation, wanted)
+    _one_place_each(situation, wanted)
     if "appendonly" in wanted:
         _aof(request, situation, wanted["appendonly"].lower())
 
@@ -37,28 +50,59 @@ def _refused(situation: Situation, what: str, hint: str) -> ConfigError:
 def _live_only(request: Request, situation: Situation, verdicts: Mapping[str, Verdict]) -> None:
     for wish in request.wishes if not request.to_file else ():
         verdict = verdicts.get(wish.name)
-        if verdict and not verdict.settable and situation.live.get(wish.name) != verdict.canonical:
+        if verdict is None or situation.live.get(wish.name) == verdict.canonical:
+            continue
+        if not verdict.settable:
             raise _refused(
                 situation,
                 f"{wish.name} cannot be changed while the server runs, so that apply=live cannot do it",
                 "Use apply=both, then restart the server",
             )
+        if wish.name in ("dir", "dbfilename") and situation.holds_data:
+            raise _refused(
+                situation,
+                f"with apply=live its next start would look for the data where {wish.name} says now",
+                "Use apply=both",
+            )
 
 
 def _eviction(situation: Situation, wanted: Mapping[str, str]) -> None:
-    if situation.facts is None or not {"maxmemory", "maxmemory-policy"} & set(wanted):
+    """Refuse a limit under which keys are evicted at once, in the running server or after its next start."""
+    used = situation.facts.number("used_memory") if situation.facts else situation.stored_memory
+    if not used or not {"maxmemory", "maxmemory-policy"} & set(wanted):
         return
-    limit = memory_bytes(wanted.get("maxmemory", situation.live.get("maxmemory", "0"))) or 0
-    policy = wanted.get("maxmemory-policy", situation.live.get("maxmemory-policy", "noeviction"))
+    limits = [memory_bytes(text) or 0 for text in _values(situation, wanted, "maxmemory")]
+    limit = min((limit for limit in limits if limit), default=0)
+    policy = next((text for text in _values(situation, wanted, "maxmemory-policy") if text != "noeviction"), "")
     before = (situation.live.get("maxmemory"), situation.live.get("maxmemory-policy"))
-    used = situation.facts.number("used_memory")
-    if policy == "noeviction" or not limit or limit >= _ROOM * used or before == (str(limit), policy):
+    if not policy or not limit or limit >= _ROOM * used or before == (str(limit), policy):
         return
     raise _refused(
         situation,
         f"maxmemory {limit} with {policy} would evict keys at once: {used} bytes are in use",
         f"Set maxmemory to {int(_ROOM * used) + 1} or more, use maxmemory-policy noeviction, or allow_eviction: true",
     )
+
+
+def _values(situation: Situation, wanted: Mapping[str, str], name: str) -> list[str]:
+    """The value wished for, else those of the running server and of redis.conf."""
+    if name in wanted:
+        return [wanted[name]]
+    return [text for text in (situation.live.get(name), situation.file_text(name)) if text]
+
+
+def _one_place_each(situation: Situation, wanted: Mapping[str, str]) -> None:
+    """Refuse one name for two files: a log in the place of the RDB, an RDB in that of the AOF."""
+    directory = next(iter(_values(situation, wanted, "dir")), "")
+    taken: dict[str, str] = {}
+    for name in _PLACES if set(_PLACES) & set(wanted) else ():
+        text = next(iter(_values(situation, wanted, name)), "")
+        path = os.path.normpath(os.path.join(directory, text))
+        other = taken.setdefault(path, name) if text else name
+        if other != name and {other, name} & set(wanted):
+            raise _refused(
+                situation, f"{name} and {other} name one file, {path}: it would be overwritten", "Name two files"
+            )
 
 
 def _databases(situation: Situation, wanted: Mapping[str, str]) -> None:
@@ -128,10 +172,11 @@ def _aof(request: Request, situation: Situation, wanted: str) -> None:
             "data",
             "Use apply=both with a login that may use CONFIG SET",
         )
-    if wanted == "no" and on and not request.to_file and situation.facts and situation.facts.info.get("config_file"):
+    if wanted == "no" and on and not request.to_file:
         raise _refused(
             situation,
-            "apply=live would leave a stale AOF that the next start loads if redis.conf says appendonly yes",
+            "apply=live would leave a stale AOF that the next start loads if redis.conf, or its command line, says "
+            "appendonly yes",
             "Use apply=both",
         )
 

@@ -98,7 +98,7 @@ def judge_wish(asked: Server, wish: Wish, live: Mapping[str, str], protected: bo
     if wish.text is None:
         settable = _try(asked, name, default) is None
         return Verdict(default, settable and not (protected and name in _PROTECTED), default)
-    refused = _try(asked, name, wish.text)
+    refused = _try(asked, name, normal_bool(wish.text, default))
     if refused is None:
         canonical = asked.config_get(name)[name]
         _try(asked, name, default)

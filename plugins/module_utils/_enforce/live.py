@@ -13,6 +13,7 @@ from .._server.connection import Login, ReplyError, Server, UnreachableError
 from .plan import Change
 
 _ATOMIC_SINCE = (7, 0)
+_TRIES = 2
 
 
 class LiveChanges:
@@ -54,11 +55,18 @@ class LiveChanges:
         """Set the old values again, last first; the names of those that could not be."""
         failed = []
         self._server.login = self._login
+        silent = 0
         for change in reversed(self._done):
             try:
-                self._server.call("CONFIG", "SET", change.name, _bytes(change.old))
+                if silent < _TRIES:
+                    self._server.call("CONFIG", "SET", change.name, _bytes(change.old))
+                    silent = 0
+                    continue
+            except UnreachableError:  # a connection may break once; a server that hangs costs half a minute each time
+                silent += 1
             except RedisBackupError:
-                failed.append(change.name)
+                pass
+            failed.append(change.name)
         self._done.clear()
         return failed
 

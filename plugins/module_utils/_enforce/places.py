@@ -14,7 +14,9 @@ import os
 from collections.abc import Collection, Sequence
 
 from .._errors import ConfigError
+from .._server.occupied import users_of
 from .._server.paths import Paths
+from .._server.process import is_child
 
 WITH_AOF = ("appendfilename", "appenddirname")
 WITHOUT_AOF = ("dbfilename",)
@@ -40,6 +42,24 @@ def _data_paths(paths: Paths) -> list[str]:
     """The files by which a server finds its data; empty texts for those it has not."""
     manifest = os.path.join(paths.appenddirname, f"{paths.appendfilename}.manifest")
     return [paths.dump, *(os.path.join(paths.dir, name) for name in (paths.appendfilename, manifest)), paths.nodes_file]
+
+
+def require_own_aof(title: str, paths: Paths, pid: int) -> None:
+    """Raise ConfigError where another server writes the AOF that this one, of process `pid`, would begin.
+
+    Servers that share a directory often differ in `dbfilename` alone: two with one `appendfilename` lose their keys.
+    """
+    folder = os.path.join(paths.dir, paths.appenddirname)
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    names = [os.path.join(paths.appenddirname, name) for name in found if name.startswith(f"{paths.appendfilename}.")]
+    users = users_of(paths.dir, [paths.appendfilename, *names])
+    users = [user for user in users if user.pid != pid and not is_child(user.pid)]  # that of a dead server is no matter
+    if users:
+        raise ConfigError(
+            f"{title}: another server has its AOF where this one would begin one: {users[0]}",
+            untouched="Nothing was changed",
+            hint="Give each server a dir, or an appendfilename, of its own",
+        )
 
 
 def require_vacant(now: Paths, new: Paths, *, carried: bool = False, ours: Collection[str] = ()) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from .._config.values import lines_of
 from .judge import Verdict
-from .same import equal, file_is
+from .same import default_user_agrees, equal, file_is
 from .situation import Situation
 from .wish import Request, Wish
 
@@ -48,9 +48,9 @@ class Plan:
     """`first` is set in one call, then the AOF is switched (`on`, `off`); `last` one by one, each proven; `then` is set
     when redis.conf is written.
 
-    `aof` may also be `confirm` (it is on; wait until it is whole before redis.conf says so) or `snapshot` (it is off;
-    a fresh RDB must be there before redis.conf says so). `moved` is what is set live and needs a snapshot at its new
-    place. `deferred` waits until the server is stopped.
+    `aof` may also be `confirm` (it is on; wait until it is whole before redis.conf says so, or names its place) or
+    `snapshot` (it is off; a fresh RDB must be there before redis.conf says so, or names its place). `moved` is what is
+    set live and needs a snapshot at its new place. `deferred` waits until the server is stopped.
     """
 
     drift: list[Drift] = field(default_factory=list)
@@ -82,14 +82,17 @@ def make_plan(
 ) -> Plan:
     """The plan for the wishes that have a verdict (others are unknown to the server, and skipped)."""
     plan = Plan()
-    turning_on = False
+    turning_on = followed = False
     aof_after = aof_after_run(situation, verdicts)
+    file_aof = _file_aof(request, situation, verdicts)
     for wish in request.wishes:
         if wish.name not in verdicts:
             continue
         verdict = verdicts[wish.name]
         running = situation.live.get(wish.name) if wish.readable else None
-        in_file = file_is(wish, situation, verdict.default, means) if request.to_file else True
+        in_file = not request.to_file or (
+            file_is(wish, situation, verdict.default, means) and default_user_agrees(wish, request, situation)
+        )
         is_live = running is None or _live_is(wish, verdict, situation)
         if in_file and is_live:
             continue
@@ -101,7 +104,7 @@ def make_plan(
                 wish.shown(situation.file_text(wish.name)),
             )
         )
-        if _must_wait(wish, situation, verdict, aof_after):
+        if _must_wait(wish, situation, verdict, aof_after, file_aof, request.to_server):
             plan.deferred.append(wish.name)
             plan.reasons.append(f"{wish.name}: is changed while the server is stopped, and its data carried over")
             continue
@@ -111,15 +114,18 @@ def make_plan(
             plan.aof = _aof_step(verdict.canonical or "", situation, in_file)
             turning_on = plan.aof in ("on", "confirm")
             continue
+        followed = followed or (is_live and running is not None and _follows(wish, situation, verdict))
         if is_live or running is None:
             _reason_unknown(plan, wish, situation, in_file)
         elif request.to_server and verdict.settable:
-            _schedule(plan, wish, verdict, running, situation.holds_data and not aof_after)
+            _schedule(plan, wish, verdict, running, situation.holds_data and not (aof_after and file_aof))
         else:
             plan.reasons.append(f"{wish.name}: running {_say(wish, running)}, wanted {_say(wish, verdict.canonical)}")
     if turning_on:
-        plan.then += [change for change in plan.first if change.name == "save"]
-        plan.first = [change for change in plan.first if change.name != "save"]
+        plan.then += [change for change in plan.first if change.name in ("save", "dbfilename")]
+        plan.first = [change for change in plan.first if change.name not in ("save", "dbfilename")]
+    if not plan.aof and followed:
+        plan.aof = "confirm" if aof_after else "snapshot"
     plan.last.sort(key=lambda change: _LAST.index(change.name))
     return plan
 
@@ -148,19 +154,39 @@ def aof_after_run(situation: Situation, verdicts: Mapping[str, Verdict]) -> bool
     return situation.aof_on
 
 
-def _must_wait(wish: Wish, situation: Situation, verdict: Verdict, aof_after: bool) -> bool:
-    """Whether the next start would look for data where there is none, unless the server is stopped for the change."""
+def _file_aof(request: Request, situation: Situation, verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether redis.conf will say `appendonly yes` after this run."""
+    if "appendonly" in verdicts and request.to_file:
+        return (verdicts["appendonly"].canonical or "no").lower() == "yes"
+    return (situation.file_text("appendonly") or "no").lower() == "yes"
+
+
+def _follows(wish: Wish, situation: Situation, verdict: Verdict) -> bool:
+    """Whether redis.conf would follow a place that hands gave the running server, where its data need not lie yet."""
+    if wish.name not in ("dir", "dbfilename") or not (situation.running and situation.holds_data):
+        return False
+    return (situation.file_text(wish.name) or verdict.default) != situation.live.get(wish.name)
+
+
+def _must_wait(
+    wish: Wish, situation: Situation, verdict: Verdict, aof_after: bool, file_aof: bool, to_server: bool
+) -> bool:
+    """Whether the next start would look for data where there is none, unless the server is stopped for the change.
+
+    `aof_after` is for the running server, `file_aof` for redis.conf: hands may have set only one of them.
+    """
     if not situation.running or wish.name not in RELOCATING or _live_or_unknown(wish, verdict, situation):
         return False
     if wish.name == "cluster-config-file":
         return situation.in_cluster
+    any_aof = situation.aof_on or aof_after or file_aof
     if wish.name in ("appendfilename", "appenddirname"):
-        return aof_after
-    if wish.name == "dbfilename" and aof_after:
+        return aof_after or file_aof
+    if wish.name == "dbfilename" and aof_after and file_aof:
         return False
-    if not (situation.holds_data or situation.in_cluster or situation.aof_on or aof_after):
+    if not (situation.holds_data or situation.in_cluster or any_aof):
         return False
-    return situation.aof_on or aof_after or situation.in_cluster or not verdict.settable
+    return any_aof or situation.in_cluster or not (verdict.settable and to_server and wish.name in situation.live)
 
 
 def _live_or_unknown(wish: Wish, verdict: Verdict, situation: Situation) -> bool:

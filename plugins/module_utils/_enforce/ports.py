@@ -41,10 +41,14 @@ def require_silent(file: ConfFile, instance: Instance) -> None:
     login = instance.server.login
     for host in hosts if port.isdecimal() and port != "0" else ():
         if answers(Login(host=host, port=int(port), connect_timeout=login.connect_timeout)):
+            hangs = (login.host, str(login.port)) == (host, port)
             raise ConfigError(
-                f"{instance.title} does not answer, but a server does at {host}:{port}, as {file.path} says",
+                f"{instance.title} does not answer, but "
+                + ("its port is open: it hangs" if hangs else f"a server does at {host}:{port}, as {file.path} says"),
                 untouched="Nothing was changed",
-                hint="Correct login_host and login_port of the instance, or its config_file",
+                hint="Look at its log, or whether it was stopped by a signal"
+                if hangs
+                else "Correct login_host and login_port of the instance, or its config_file",
             )
 
 

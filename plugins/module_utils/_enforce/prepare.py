@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._config.conf_file import ConfFile, load_file
+from .._config.default_user import agrees, is_default, set_password
 from .._config.edit import set_directive
 from .._config.effective import effective_lines
-from .._config.values import lines_of, text_of
+from .._config.quoting import ENCODING, ERRORS
+from .._config.values import Words, lines_of, normal_bool, text_of
 from .._errors import ConfigError, ProgramError
 from .._server.connection import Server
 from .._server.instance import Instance
@@ -23,7 +25,8 @@ from .._server.process import is_local, process_user, unit_user
 from .conf_write import require_writable
 from .guards import guard, guard_modules, guard_renames, guard_switch, renamed_now
 from .judge import NOT_PROVEN, Unknown, Verdict, judge_wish, meaning
-from .places import moved_by, require_vacant, strays
+from .openable import require_openable
+from .places import moved_by, require_own_aof, require_vacant, strays
 from .plan import RELOCATING, Plan, aof_after_run, make_plan
 from .ports import require_addresses, require_bindable
 from .proof import judge_server, proven
@@ -69,16 +72,20 @@ def prepare(instance: Instance, request: Request, situation: Situation, journal:
         verdicts = _judged(asked, request, situation)
         guard(request, situation, verdicts)
         _require_dir(request, situation, user)
+        _require_acl(instance, request, situation)
         plan = make_plan(request, situation, verdicts, _asking(asked))
         _require_loadable(asked, situation, plan, aof_after_run(situation, verdicts))
     edited = _edited(request, situation, plan, verdicts)
     astray = _astray(instance, situation, plan, edited, journal)
     if request.to_file:
         guard_switch(situation, plan.aof, astray)
+    if plan.aof == "on" and situation.local and situation.facts:
+        require_own_aof(situation.title, instance.paths, situation.facts.number("process_id"))
     if edited is None:
         no_start = _why_no_start(situation.file, program, user) if plan.reasons and situation.file else ""
         return Prepared(plan, verdicts, strays=astray, no_start=no_start)
     require_writable(edited.path)
+    require_openable(edited, plan.edits, instance.paths, situation)
     _prove(edited, program, user, plan, verdicts)
     carries: list[Carry] = []
     if not situation.running:
@@ -94,8 +101,18 @@ def _edited(request: Request, situation: Situation, plan: Plan, verdicts: dict[s
     edited = load_file(situation.file.path)
     for wish in plan.edits:
         default = lines_of(wish.name, verdicts[wish.name].default) if wish.lines is None else ()
-        set_directive(edited, wish.name, wish.lines, situation.version, default)
+        set_directive(edited, wish.name, _as_written(wish, verdicts[wish.name]), situation.version, default)
+        if wish.name == "requirepass" and not any(each.name == "user" for each in request.wishes):
+            set_password(edited, wish.text or "")
     return edited
+
+
+def _as_written(wish: Wish, verdict: Verdict) -> list[Words] | None:
+    """The lines for redis.conf: `True`, as templates make of booleans, is no word of it where a server says yes."""
+    said = verdict.canonical or ""
+    if wish.text is not None and wish.text != said and normal_bool(wish.text, said) == said:
+        return [[said]]
+    return wish.lines
 
 
 def _program(instance: Instance, request: Request) -> str | None:
@@ -145,7 +162,7 @@ def _unjudged(wish: Wish, situation: Situation) -> Verdict:
             hint="Correct settings; for null, run on a host that has the server's program",
         )
     same = wish.lines is not None and lines_of(wish.name, present) == wish.lines
-    return Verdict(present if same else wish.text, True, present)
+    return Verdict(present if same else normal_bool(wish.text, present), True, present)
 
 
 def _require_dir(request: Request, situation: Situation, user: User | None) -> None:
@@ -163,6 +180,22 @@ def _require_dir(request: Request, situation: Situation, user: User | None) -> N
         why, hint = f"is not writable for the server's user {user[0]}", f"chown {user[0]}:{user[1]} {path}"
     if why:
         raise ConfigError(f"settings: dir {path or 'null'} {why}", untouched="Nothing was changed", hint=hint)
+
+
+def _require_acl(instance: Instance, request: Request, situation: Situation) -> None:
+    """Refuse a requirepass that the ACL file will beat at the next start."""
+    wish = next((wish for wish in request.wishes if wish.name == "requirepass"), None)
+    path = instance.paths.aclfile if situation.local else ""
+    if wish is None or not path or not os.access(path, os.R_OK):
+        return
+    with open(path, encoding=ENCODING, errors=ERRORS) as stream:
+        users = [line.split()[1:] for line in stream if line.split()[:1] == ["user"]]
+    if any(is_default(words) and not agrees(words, wish.text or "") for words in users):
+        raise ConfigError(
+            f"{path} has a user default with another password, which beats requirepass at the next start",
+            untouched="Nothing was changed",
+            hint="Change it there (ACL SETUSER, then ACL SAVE), and take requirepass out of settings",
+        )
 
 
 def _require_loadable(asked: Server, situation: Situation, plan: Plan, aof_after: bool) -> None:

@@ -15,6 +15,7 @@ from .._config.quoting import ENCODING, ERRORS, quote_arg
 from .._config.redact import HIDDEN, redact_conf
 from .._errors import ConfigError
 from .._server.connection import Login, Server
+from .._server.process import may_read
 from .._server.throwaway import ThrowawayFailed, Workplace, throwaway, workplace
 
 _ASKER = "redis_backup-throwaway"
@@ -28,6 +29,7 @@ _HARMLESS = (
     'aclfile ""',
     "oom-score-adj no",
 )
+_ASKED_WITH = ("auth", "config")  # commands that the proof needs under their own names
 _DROPPED = ("user",)  # users cannot be taken back; their lines are not proven
 
 
@@ -52,6 +54,8 @@ def proven(file: ConfFile, program: str, user: tuple[int, int] | None) -> Iterat
     Raises ConfigError with the file, the line and the server's words when it does not start.
     """
     with workplace(user) as place:
+        if place.user:
+            _require_readable(file, *place.user)
         path = _lay_out(file, place)
         try:
             with throwaway(program, place, path, cwd=os.path.dirname(os.path.abspath(file.path))) as server:
@@ -60,6 +64,20 @@ def proven(file: ConfFile, program: str, user: tuple[int, int] | None) -> Iterat
                     yield asking
         except ThrowawayFailed as error:
             raise _refused(file, error.words) from None
+
+
+def _require_readable(file: ConfFile, uid: int, gid: int) -> None:
+    """Raise ConfigError for a file that the server's user may not read: it would get a copy.
+
+    So a link or an include that this user planted does not bring it what only root may read.
+    """
+    closed = next((each.path for each in file.files() if not may_read(each.path, uid, gid)), "")
+    if closed:
+        raise ConfigError(
+            f"{closed}: the server's user {uid} may not read it, so that the server would not start",
+            untouched="Nothing was changed",
+            hint="Let this user read it, or take the include out",
+        )
 
 
 def _lay_out(file: ConfFile, place: Workplace) -> str:
@@ -79,7 +97,10 @@ def _lay_out(file: ConfFile, place: Workplace) -> str:
 
 def _copied(line: Line, place: Workplace, names: dict[int, str]) -> str:
     """A line for the copy; it stays one line, so that the server's line numbers are those of the original."""
-    if line.name in _DROPPED or (line.name == "rename-command" and line.args[:1] and line.args[0].lower() == "config"):
+    renamed = line.args[0].lower() if line.name == "rename-command" and line.args else ""
+    if line.name in _DROPPED or renamed in _ASKED_WITH:
+        return "\n"
+    if line.name == "logfile" and len(line.args) == 1:  # 6.2 would make the file
         return "\n"
     if line.name != "include" or not line.args:
         return line.raw
@@ -88,8 +109,6 @@ def _copied(line: Line, place: Workplace, names: dict[int, str]) -> str:
         return f"include {quote_arg(copies[0])}\n"
     folder = f"glob{os.path.basename(os.path.dirname(copies[0]))}" if copies else "glob"
     os.makedirs(os.path.join(place.path, folder), exist_ok=True)
-    if place.user:
-        os.chown(os.path.join(place.path, folder), *place.user)
     for number, copy in enumerate(copies):
         os.symlink(copy, os.path.join(place.path, folder, f"{number:06d}.conf"))
     return f"include {quote_arg(os.path.join(place.path, folder))}/*.conf\n"

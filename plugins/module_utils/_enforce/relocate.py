@@ -8,15 +8,16 @@ It is copied, never moved: until the new redis.conf is in place, and after, the 
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .._errors import ConfigError
-from .._files import PRIVATE_FILE, free_bytes, fsync_dir, make_dirs, write_atomic
+from .._files import PRIVATE_FILE, free_bytes, make_dirs, write_atomic
 from .._server.occupied import users_of
 from .._server.paths import Paths
 
@@ -93,17 +94,51 @@ def carry_over(carries: Sequence[Carry], journal: str) -> None:
     if carries:
         note_ours(journal, [carry.dest for carry in carries])
     for carry in carries:
-        folder = os.path.dirname(carry.dest)
-        if not os.path.isdir(folder):
-            make_dirs(folder)
-            _like(os.path.dirname(carry.source), folder)
-        part = f"{carry.dest}.part"
-        shutil.copyfile(carry.source, part)
-        _like(carry.source, part)
-        with open(part, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.rename(part, carry.dest)
-        fsync_dir(folder)
+        source, folder = os.path.dirname(carry.source), os.path.dirname(carry.dest)
+        new = not os.path.isdir(folder)
+        make_dirs(folder)
+        with _opened(folder) as there:
+            if new:
+                _like(os.stat(source), there)
+            _copy(carry.source, os.path.basename(carry.dest), there)
+
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    """A directory to write into. Where the server's user made it a link, root does not follow."""
+    link = os.path.islink(folder)
+    if link and os.lstat(folder).st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            f"{folder} is a link that user {os.lstat(folder).st_uid} made", hint="Put a directory in its place"
+        )
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if link else os.O_NOFOLLOW))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _copy(source: str, name: str, folder: int) -> None:
+    """Copy a file into an open directory, durable. Made anew, so that no planted link is followed."""
+    part = f"{name}.part"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(part, dir_fd=folder)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE, dir_fd=folder)
+    with open(source, "rb") as reader, os.fdopen(fd, "wb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        _like(os.fstat(reader.fileno()), writer.fileno())
+        os.fsync(writer.fileno())
+    os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+def _like(found: os.stat_result, fd: int) -> None:
+    """Give an open file or directory the owner, mode and times of another."""
+    if os.geteuid() == 0:
+        os.fchown(fd, found.st_uid, found.st_gid)
+    os.fchmod(fd, found.st_mode & 0o777)
+    os.utime(fd, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def note_ours(journal: str, paths: Sequence[str]) -> None:
@@ -126,11 +161,3 @@ def carried_before(journal: str) -> set[str]:
             return set(json.load(stream))
     except (OSError, ValueError):
         return set()
-
-
-def _like(source: str, dest: str) -> None:
-    shutil.copystat(source, dest)
-    if os.geteuid() == 0:
-        found = os.stat(source)
-        os.chown(dest, found.st_uid, found.st_gid)
-        os.chmod(dest, found.st_mode & 0o7777)

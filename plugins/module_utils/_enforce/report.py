@@ -15,6 +15,7 @@ from typing import Any
 WIDTH = 120
 _GAP = "  "
 _NARROWEST = 8
+_WIDEST = 24
 _ALL = "(all)"
 # How many hosts are named that share a remark.
 _NAMED = 10
@@ -100,6 +101,7 @@ def _instance(host: str, item: Mapping[str, Any], restarts: Mapping[str, Any], *
     restart = restarts.get(name) if item.get("restart_required") or item.get("deferred") else None
     if restart:
         found["restarted"] = bool(restart.get("restarted"))
+        found["state"] = str(restart.get("state") or found["state"])
         found["error"] = " ".join(str(restart.get("error", "")).split())
         if not found["error"]:
             after = restart
@@ -120,8 +122,13 @@ def _drift(entry: Mapping[str, Any], instance: Mapping[str, Any], *, check_mode:
         state = NEEDS_RESTART
     else:
         state = DRIFT if check_mode or instance["error"] else MENDED
-    texts = {key: None if entry.get(key) is None else str(entry[key]) for key in ("wanted", "running", "in_file")}
-    return {"directive": directive, **texts, "state": state}
+    texts = {key: None if entry.get(key) is None else _visible(entry[key]) for key in ("wanted", "running", "in_file")}
+    return {"directive": _visible(directive), **texts, "state": state}
+
+
+def _visible(text: Any) -> str:
+    """A value without characters that would act on a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
 # --- what to think of it ---
@@ -134,7 +141,7 @@ def _left(instance: Mapping[str, Any]) -> bool:
 
 
 def _is_ok(instance: Mapping[str, Any]) -> bool:
-    return instance["state"] in ("running", "down") and not instance["error"] and not _left(instance)
+    return instance["state"] == "running" and not instance["error"] and not _left(instance)
 
 
 def _judged(instance: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,6 +156,8 @@ def _judged(instance: dict[str, Any], options: Mapping[str, Any]) -> dict[str, A
         names = [entry["directive"] for entry in instance["drift"] if entry["state"] != MENDED]
         words = ", ".join(names) or "; ".join(instance["restart_reasons"]) or ", ".join(instance["deferred"])
         failures.append(f"{title} drifts: {words}.")
+    if options.get("fail_on_drift") and not instance["error"] and instance["state"] == "down":
+        failures.append(f"{title} is down.")
     if options.get("preflight") == "fail":
         failures += [f"{title}: {_preflight_words(check)}" for check in instance["preflight"]]
     return {**instance, "failures": failures}
@@ -162,7 +171,7 @@ def _summary(hosts: Sequence[Mapping[str, Any]], instances: Sequence[Mapping[str
     return {
         "hosts": len(hosts),
         "instances": len(known),
-        "as_wanted": sum(not instance["drift"] and not _left(instance) for instance in sound),
+        "as_wanted": sum(_is_ok(instance) and not instance["drift"] for instance in sound),
         "drifting": len(left),
         "mended": sum(bool(instance["drift"]) and not _left(instance) for instance in sound),
         "restart_required": sum(instance["restart_required"] for instance in known),
@@ -235,6 +244,8 @@ def _remarks(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             found.append((who, f"FAILED: {instance['error']}"))
         elif instance["state"] != "running":
             found.append((who, f"{instance['state'].upper()}: only redis.conf counts"))
+        elif instance["restarted"]:
+            found.append((who, "RESTARTED, and serves its keys again"))
         named = {entry["directive"] for entry in instance["drift"]}
         reasons = [words for words in instance["restart_reasons"] if words.partition(":")[0] not in named]
         if reasons:
@@ -264,13 +275,23 @@ def _table(report: Mapping[str, Any]) -> list[str]:
     lines = textwrap.wrap(_summary_line(report), WIDTH)
     rows = _rows(report)
     if rows:
-        lines += ["", *_aligned([tuple(column.upper() for column in _COLUMNS), *rows])]
+        short = [(*row[:3], "below", "below", "below", row[6]) if _is_wide(row) else row for row in rows]
+        lines += ["", *_aligned([tuple(column.upper() for column in _COLUMNS), *short])]
+        for row in filter(_is_wide, rows):
+            lines += ["", *_aligned([row[1:3]])]
+            for title, value in zip(_COLUMNS[3:6], row[3:6]):
+                lines += textwrap.wrap(f"  {title:12}{value}", WIDTH, subsequent_indent=" " * 14)
     remarks = _remarks(report)
     if remarks:
         lines.append("")
     for who, words in remarks:
         lines += textwrap.wrap(f"{who}{_GAP}{words}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     return lines
+
+
+def _is_wide(row: tuple[str, ...]) -> bool:
+    """Whether the values of a row are told on lines of their own: cut short, they would not show what differs."""
+    return max(map(len, row[3:6])) > _WIDEST
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

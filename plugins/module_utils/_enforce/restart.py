@@ -24,6 +24,8 @@ def restart_refusals(
         found.append("it is a primary with replicas: fail over first, then restart it as a replica")
     if facts.mode == "cluster":
         found.append("it is a node of a cluster: fail its slots over first, then restart it by hand")
+    if facts.info.get("config_file") == "":
+        found.append("it was started without a redis.conf: nobody knows whether its next start reads one")
     if not live:
         return [*found, "CONFIG cannot be asked, so that nobody knows whether its data would survive"]
     aof = facts.info.get("aof_enabled") == "1"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from .._config.default_user import agrees, line_of
 from .._config.values import Words, lines_of, same_value, text_of
 from .situation import Situation
 from .wish import Request, Wish
@@ -21,7 +22,7 @@ def surely_done(request: Request, situation: Situation) -> bool:
 def _surely_done(wish: Wish, request: Request, situation: Situation) -> bool:
     if wish.lines is None:
         return False
-    if request.to_file and not file_is(wish, situation, "", None):
+    if request.to_file and not (file_is(wish, situation, "", None) and default_user_agrees(wish, request, situation)):
         return False
     if not (wish.readable and situation.running and situation.config_allowed):
         return request.to_file and wish.readable
@@ -54,6 +55,14 @@ def file_is(
         return False
     mine = means(wish.name, text_of(wanted))
     return mine is not None and mine == means(wish.name, situation.file_text(wish.name) or "")
+
+
+def default_user_agrees(wish: Wish, request: Request, situation: Situation) -> bool:
+    """Whether a line of the user default, unless `user` is wished for too, has the password of the wish requirepass."""
+    if wish.name != "requirepass" or situation.file is None or any(each.name == "user" for each in request.wishes):
+        return True
+    found = line_of(situation.file)
+    return found is None or agrees(found[2].args, wish.text or "")
 
 
 def conflicting_arguments(argv_settings: Mapping[str, str], wishes: tuple[Wish, ...]) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from .._errors import ConfigError
 from .._preflight.judge import DIRECTIVES
 from .._server.facts import Facts
 from .._server.instance import Instance
+from .._server.paths import Paths
 from .._server.process import is_local
 from .wish import Request, Wish
 
@@ -39,7 +41,8 @@ class Situation:
     """`live` holds CONFIG GET's answers: empty when the server is down, or does not let us ask (`config_allowed`).
 
     `file` is redis.conf as it stands, None where there is none or it is not to be looked at. `has_rdb` and `has_aof`
-    tell whether the data directory holds such data where the server looks for it.
+    tell whether the data directory holds such data where the server looks for it. `stored_memory` is what the data of
+    a server that is down took when it was saved, in bytes; 0 where that is not known.
     """
 
     title: str
@@ -51,6 +54,7 @@ class Situation:
     has_rdb: bool = False
     has_aof: bool = False
     local: bool = True
+    stored_memory: int = 0
 
     @property
     def running(self) -> bool:
@@ -130,7 +134,28 @@ def look(instance: Instance, request: Request) -> Situation:
         has_rdb=rdb,
         has_aof=aof,
         local=local,
+        stored_memory=_stored_memory(instance.paths) if facts is None and _limits_memory(request) else 0,
     )
+
+
+def _limits_memory(request: Request) -> bool:
+    return any(wish.name in ("maxmemory", "maxmemory-policy") for wish in request.wishes)
+
+
+def _stored_memory(paths: Paths) -> int:
+    """The memory that the server had in use when it last wrote an RDB, which may begin an AOF."""
+    from .._errors import DamagedError
+    from .._snapshot.rdb_header import HEADER_BYTES, parse_header
+
+    folder = os.path.join(paths.dir, paths.appenddirname)
+    names = [paths.dump, os.path.join(paths.dir, paths.appendfilename)]
+    names += [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
+    found = 0
+    for name in names:
+        with contextlib.suppress(OSError, DamagedError), open(name, "rb") as stream:
+            said = parse_header(stream.read(HEADER_BYTES), name).aux.get("used-mem", "")
+            found = max(found, int(said) if said.isdecimal() else 0)
+    return found
 
 
 def _names(wishes: Sequence[Wish]) -> list[str]:
@@ -175,6 +200,12 @@ def _require_something(instance: Instance, request: Request, file: ConfFile | No
                 hint="Name a renamed CONFIG in command_map, allow +config|get +config|set to the login user, or use "
                 "apply=file; a managed service is set up at its provider",
             )
+    if request.to_file and file is None and instance.facts is None:
+        raise ConfigError(
+            f"{instance.title} does not answer, and its redis.conf is not known on this host: {instance.why}",
+            untouched="Nothing was changed",
+            hint="Start it, or correct login_host and login_port; or name its redis.conf (config_file) or its service",
+        )
     if request.to_file and file is None:
         raise ConfigError(
             f"the redis.conf of {instance.title} is not known on this host"

@@ -14,6 +14,7 @@ from .._config.values import REPEATING, SECRETS, Words, lines_of, names_of, text
 from .._errors import ConfigError
 
 HIDDEN = "(hidden)"
+_MAY_BE_SECRET = re.compile("pas|auth|secret|^(user|rename-command|loadmodule)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Wish:
 
     @property
     def secret(self) -> bool:
-        """Whether its value must not be shown."""
-        return self.name in SECRETS or self.name in ("user", "rename-command")
+        """Whether its value must not be shown. Arguments of modules are often passwords."""
+        arguments = self.name == "loadmodule" and any(len(line) > 1 for line in self.lines or ())
+        return self.name in SECRETS or self.name in ("user", "rename-command") or arguments
 
     @property
     def readable(self) -> bool:
@@ -45,7 +47,8 @@ class Wish:
 
     def shown(self, text: str | None) -> str | None:
         """A value of this directive as it may be shown."""
-        return HIDDEN if self.secret and text else text
+        several = self.name == "loadmodule" and text and len(text.split()) > 1
+        return HIDDEN if (self.secret or several) and text else text
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,32 @@ def secrets_of(wishes: Sequence[Wish]) -> frozenset[str]:
         for line in (wish.lines or ()) if wish.secret else ():
             found |= {word for word in _secret_words(wish.name, line) if len(word) > 3}
     return frozenset(text for text in found if text)
+
+
+def secrets_in(settings: Any) -> frozenset[str]:
+    """What may be a secret in settings as they are given, be they well formed or not, their names misspelt or not.
+
+    A run that fails shows its parameters.
+    """
+    found: set[str] = set()
+    for given, value in settings.items() if isinstance(settings, Mapping) else ():
+        name, texts = str(given).strip().lower(), _texts(value)
+        if not _MAY_BE_SECRET.search(name):
+            continue
+        words = [word.strip("\"'") for text in texts for word in text.split()]
+        if name == "user":
+            texts = [text for text in texts if " " in text] + _secret_words(name, words)
+        elif name == "loadmodule":
+            texts = [text for text in texts if " " in text] + [word for word in words if not word.startswith("/")]
+        found |= {text for text in texts if text and (len(text) > 3 or name in SECRETS)}
+    return frozenset(found)
+
+
+def _texts(value: Any) -> list[str]:
+    """A value, or those in a list or a dict."""
+    if isinstance(value, (list, Mapping)):
+        return [text for each in (value.values() if isinstance(value, Mapping) else value) for text in _texts(each)]
+    return [] if value is None or isinstance(value, bool) else [str(value)]
 
 
 def _secret_words(name: str, line: Words) -> list[str]:

@@ -75,7 +75,8 @@ def _redis() -> Any:
         raise ProgramError(
             f"the Python library redis (redis-py) is missing for the Python that Ansible uses here, {sys.executable}",
             untouched="Nothing was changed",
-            hint="Install it for that Python, or name the system's with ansible_python_interpreter: /usr/bin/python3",
+            hint="Install the package python3-redis (the roles do, but not in check mode), or redis by pip for that "
+            "Python; or name the system's Python with ansible_python_interpreter: /usr/bin/python3",
             missing_program="python3-redis",
         ) from None
     return redis

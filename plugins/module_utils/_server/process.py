@@ -42,6 +42,11 @@ def is_server(proc: str, directory: str = "") -> bool:
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
+def is_child(pid: int) -> bool:
+    """Whether a process is a server's child that saves or rewrites, by the title it gives itself."""
+    return bool(re.search(r"rdb-bgsave|aof-rewrite|rdb-to-slaves", _text(f"/proc/{pid}/cmdline")))
+
+
 def _text(path: str) -> str:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
         return stream.read()
@@ -69,3 +74,24 @@ def unit_user(service: str) -> tuple[int, int] | None:
     except KeyError:
         return None
     return entry.pw_uid, gid
+
+
+def may_read(path: str, uid: int, gid: int) -> bool:
+    """Whether a user, with all its groups, may read a file. Asked as that user; for root only."""
+    try:
+        groups = os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:
+        groups = [gid]
+    before = os.getgroups(), os.getegid(), os.geteuid()
+    try:
+        os.setgroups(groups)
+        os.setegid(gid)
+        os.seteuid(uid)
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError:
+        return False
+    finally:
+        os.seteuid(before[2])
+        os.setegid(before[1])
+        os.setgroups(before[0])
+    return True

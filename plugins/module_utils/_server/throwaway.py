@@ -40,22 +40,30 @@ class ThrowawayFailed(ServerError):
 
 @dataclass(frozen=True)
 class Workplace:
-    """The private directory of one throw-away server, and whom it runs as (None: as ourselves)."""
+    """The private directory of one throw-away server, and whom it runs as (None: as ourselves).
+
+    It is ours while files are written into it, and that user's from `hand_over` on.
+    """
 
     path: str
     user: tuple[int, int] | None = None
 
     def write(self, name: str, data: bytes) -> str:
-        """Write a file that only the server's user may read; its path."""
+        """Write a new file that only the server's user will be able to read; its path."""
         path = os.path.join(self.path, name)
         os.makedirs(os.path.dirname(path), mode=PRIVATE_DIR, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
         with os.fdopen(fd, "wb") as stream:
             stream.write(data)
-        if self.user:
-            os.chown(path, *self.user)
-            os.chown(os.path.dirname(path), *self.user)
         return path
+
+    def hand_over(self) -> None:
+        """Give all of it to the server's user, the directory last: until then nobody can plant a link into it."""
+        if not self.user:
+            return
+        for folder, _folders, files in os.walk(self.path, topdown=False):
+            for path in [*(os.path.join(folder, name) for name in files), folder]:
+                os.lchown(path, *self.user)
 
     @property
     def own_lines(self) -> list[str]:
@@ -77,8 +85,6 @@ def workplace(user: tuple[int, int] | None = None) -> Iterator[Workplace]:
     owner = user if user and os.geteuid() == 0 and user[0] != 0 else None
     path = tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-", dir=parent)
     try:
-        if owner:
-            os.chown(path, *owner)
         yield Workplace(path, owner)
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -100,8 +106,8 @@ def throwaway(program: str, place: Workplace, conf: str, cwd: str = "/") -> Iter
 
     Raises ThrowawayFailed with the server's words when it does not start.
     """
-    output = os.path.join(place.path, "output")
-    with open(output, "wb") as stream:
+    with open(place.write("output", b""), "wb") as stream:
+        place.hand_over()
         process = subprocess.Popen(
             [program, conf],
             stdin=subprocess.DEVNULL,
@@ -149,6 +155,12 @@ def _words(place: Workplace, files: Sequence[str] = ("output", "log")) -> str:
     """What the server printed and logged."""
     found = []
     for name in files:
-        with contextlib.suppress(OSError), open(os.path.join(place.path, name), errors="replace") as stream:
+        path = os.path.join(place.path, name)
+        with contextlib.suppress(OSError), open(path, errors="replace", opener=_own) as stream:
             found.append(stream.read())
     return "\n".join(found)
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file of the server's user, who may have put a link or a pipe in its place."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -32,7 +32,7 @@ def text_of(path: Path) -> str:
     return path.read_bytes().decode(ENCODING, ERRORS)
 
 
-def test_copies_are_bounded_and_the_newest_stay(conf: Path, tmp_path: Path) -> None:
+def test_copies_are_bounded_and_the_first_and_the_newest_stay(conf: Path, tmp_path: Path) -> None:
     directory = tmp_path / "state" / "config" / "db"
     directory.mkdir(parents=True)
     (directory / "lock").touch()
@@ -44,12 +44,12 @@ def test_copies_are_bounded_and_the_newest_stay(conf: Path, tmp_path: Path) -> N
         made = keep_copy(str(conf), str(directory), 3)
         assert Path(made).read_text() == f"port {number}\n"
     kept = sorted(path.read_text() for path in directory.glob("redis.conf.*"))
-    assert kept == ["port 4\n", "port 5\n", "port 6\n"]
+    assert kept == ["port 0\n", "port 5\n", "port 6\n"]
     assert {"lock", "other.conf.20260101T000000Z"} <= set(os.listdir(directory))
 
 
 def test_two_copies_in_one_second_are_two(conf: Path, tmp_path: Path) -> None:
-    made = [keep_copy(str(conf), str(tmp_path / "copies"), 5) for _ in range(4)]
+    made = [keep_copy(str(conf), str(tmp_path / "copies"), 5) for _again in range(4)]
     assert len(set(made)) == 4
     for copy in made:
         assert Path(copy).read_bytes() == conf.read_bytes()
@@ -85,7 +85,7 @@ def test_somebody_else_wrote_it(conf: Path) -> None:
     conf.write_bytes(conf.read_bytes().replace(b"\r\n", b"\n"))
     with pytest.raises(ConfigError, match="was changed by somebody else") as error:
         require_unchanged(str(conf), text)
-    assert error.value.untouched == "The file is as they left it"
+    assert error.value.untouched == "What they wrote stays, and what this run had set is set back"
 
 
 def test_writable(conf: Path) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -150,10 +151,11 @@ CLUSTER = {"cluster-enabled": "yes"}
         ({}, {}, {}, [], ["dir", "dbfilename"], []),
         # Nothing to lose: just set.
         ({}, {}, {"db0": ""}, [], [], ["dir", "dbfilename"]),
-        # With an AOF the next start looks for that.
-        (AOF, {}, {}, ["dir", "appendfilename", "appenddirname"], [], ["dbfilename"]),
-        # Being switched on, likewise; and being switched off, its old place counts no more, but dir does.
-        ({}, {"appendonly": True}, {}, ["dir", "appendfilename", "appenddirname"], [], ["dbfilename"]),
+        # With an AOF the next start looks for that; if redis.conf did not say so, it would look for the RDB.
+        (AOF, {"appendonly": True}, {}, ["dir", "appendfilename", "appenddirname"], [], []),
+        (AOF, {}, {}, ["dir", "dbfilename", "appendfilename", "appenddirname"], [], []),
+        # Being switched on, likewise, the RDB's name last; switched off, its old place counts no more, but dir does.
+        ({}, {"appendonly": True}, {}, ["dir", "appendfilename", "appenddirname"], [], []),
         (AOF, {"appendonly": False}, {}, ["dir", "dbfilename"], [], []),
         # A node of a cluster keeps its state there too.
         (CLUSTER, {}, {}, ["dir", "dbfilename", "cluster-config-file"], [], []),
@@ -172,6 +174,7 @@ def test_what_waits_until_the_server_is_stopped(
     assert plan.deferred == deferred
     assert names(plan.moved) == moved
     assert names(plan.first) == first
+    assert names(plan.then) == (["dbfilename"] if "appendonly" in more and "dbfilename" not in deferred else [])
     assert not set(deferred) & {wish.name for wish in plan.edits}
     assert [drift.directive for drift in plan.drift if drift.directive in RELOCATIONS] == list(RELOCATIONS)
     reasons = [reason.partition(":")[0] for reason in plan.reasons if "while the server is stopped" in reason]
@@ -184,6 +187,27 @@ def test_files_are_data_too(has: str) -> None:
     assert names(plan.moved) == ["dir"]
 
 
+@pytest.mark.parametrize(
+    ("live", "text", "over", "deferred"),
+    [
+        ({}, "", {"apply": "file"}, ["dir", "dbfilename"]),  # nobody sets it in the running server
+        ({}, "appendonly yes\n", {}, ["dir", "dbfilename", "appendfilename"]),  # redis.conf says what hands took back
+        (AOF, "appendonly yes\n", {}, ["dir", "appendfilename"]),
+    ],
+)
+def test_what_redis_conf_says_counts_for_the_next_start(
+    live: dict[str, str], text: str, over: dict[str, Any], deferred: list[str]
+) -> None:
+    settings = {"dir": "/new", "dbfilename": "new.rdb", "appendfilename": "new.aof"}
+    assert plan_of(settings, running({**OLD, **live}, text), **over).deferred == deferred
+
+
+def test_a_place_waits_where_config_is_forbidden() -> None:
+    asked = request({"dir": "/new", "dbfilename": "x"})
+    situation = dataclasses.replace(running(), live={}, config_allowed=False)
+    assert make_plan(asked, situation, verdicts(asked, {}), nobody).deferred == ["dir", "dbfilename"]
+
+
 def test_a_dir_that_cannot_be_set_waits() -> None:
     asked = request({"dir": "/new", "dbfilename": "x"})
     unsettable = {wish.name: Verdict(wish.text, False, "") for wish in asked.wishes}
@@ -193,9 +217,13 @@ def test_a_dir_that_cannot_be_set_waits() -> None:
 
 
 def test_a_place_that_is_live_already_goes_into_the_file() -> None:
-    """CONFIG SET dir by hand, yesterday: the file follows."""
+    """CONFIG SET dir by hand, yesterday: the file follows, once the data lies there."""
     plan = plan_of({"dir": "/new"}, running({**AOF, "dir": "/new"}, "dir /old\n"))
     assert (plan.deferred, [wish.name for wish in plan.edits], plan.live) == ([], ["dir"], [])
+    assert plan.aof == "confirm"
+    assert plan_of({"dir": "/new"}, running({"dir": "/new"}, "dir /old\n")).aof == "snapshot"
+    assert plan_of({"dbfilename": "x"}, running({"dbfilename": "x"})).aof == "snapshot"
+    assert plan_of({"dbfilename": "x"}, running({"dbfilename": "x"}), defaults={"dbfilename": "x"}).aof == ""
 
 
 def test_dir_is_compared_as_a_place() -> None:

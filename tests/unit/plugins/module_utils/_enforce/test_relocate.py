@@ -165,3 +165,26 @@ def test_no_room(old: Path, tmp_path: Path) -> None:
         pytest.skip(f"no file of that size here: {error.strerror}")
     with pytest.raises(ConfigError, match=r"the data \(\d+ bytes\) does not fit into"):
         require_room([Carry(str(old / "dump.rdb"), str(tmp_path / "x"))], str(tmp_path), str(tmp_path / "j"))
+
+
+def test_no_planted_link_is_followed(tmp_path: Path) -> None:
+    """The new directory is the server's user's, who may expect the copy."""
+    source, elsewhere, dest = tmp_path / "dump.rdb", tmp_path / "elsewhere", tmp_path / "new" / "dump.rdb"
+    source.write_bytes(b"data")
+    dest.parent.mkdir()
+    (dest.parent / "dump.rdb.part").symlink_to(elsewhere)
+    carry_over([Carry(str(source), str(dest))], str(tmp_path / "journal"))
+    assert dest.read_bytes() == b"data"
+    assert not dest.is_symlink() and not elsewhere.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a link of another user")
+def test_a_directory_that_the_servers_user_made_a_link_is_refused(tmp_path: Path) -> None:
+    source, elsewhere, folder = tmp_path / "base.rdb", tmp_path / "elsewhere", tmp_path / "appendonlydir"
+    source.write_bytes(b"data")
+    elsewhere.mkdir()
+    folder.symlink_to(elsewhere)
+    os.lchown(folder, 1, 1)
+    with pytest.raises(ConfigError, match="is a link that user 1 made"):
+        carry_over([Carry(str(source), str(folder / "base.rdb"))], str(tmp_path / "journal"))
+    assert not os.listdir(elsewhere)

@@ -51,11 +51,37 @@ def states(found: dict[str, Any]) -> list[list[str]]:
 
 
 def test_all_as_wanted() -> None:
-    found = report(host(item("a"), item("b")), host(item("c", state="down"), name="h2"), fail_on_drift=True)
+    found = report(host(item("a"), item("b")), host(item("c"), name="h2"), fail_on_drift=True)
     assert found["ok"] and not found["failures"]
-    assert found["table"][0] == "2 hosts, 3 instances, 3 as wanted, 1 down"
-    assert found["summary"]["as_wanted"] == 3
+    assert found["table"][0] == "2 hosts, 3 instances, 3 as wanted"
     assert "No directive drifts." in found["markdown"]
+
+
+def test_one_that_is_down_is_not_as_wanted() -> None:
+    found = report(host(item("a"), item("c", state="down")), fail_on_drift=True)
+    assert not found["ok"] and found["failures"] == ["c is down."]
+    assert found["table"][0] == "1 host, 2 instances, 1 as wanted, 1 down"
+    assert not report(host(item("c", state="down")))["failures"]
+
+
+def test_long_values_stand_below_the_table() -> None:
+    limits = {"directive": "client-output-buffer-limit", "wanted": "normal 0 0 0 slave 1 1 1 pubsub 2 2 2"}
+    limits.update(running="normal 0 0 0 slave 1 1 1 pubsub 3 3 3")
+    found = report(host(item("a", drift=[{**limits, "in_file": None}])))
+    assert found["table"][4:] == [
+        "",
+        "a  client-output-buffer-limit",
+        "  wanted      normal 0 0 0 slave 1 1 1 pubsub 2 2 2",
+        "  running     normal 0 0 0 slave 1 1 1 pubsub 3 3 3",
+        "  redis.conf  -",
+    ]
+
+
+def test_a_failed_restart_tells_that_the_server_is_down() -> None:
+    restarts = {"a": {"error": "Its restart failed: no. It is DOWN now.", "state": "down"}}
+    found = report({**host(item("a", drift=[DATABASES], **PENDING)), "restarts": restarts})
+    assert found["summary"]["down"] == 1 and found["instances"][0]["state"] == "down"
+    assert "FAILED: Its restart failed: no. It is DOWN now." in "\n".join(found["table"])
 
 
 def test_nothing_but_the_drift_gets_in() -> None:

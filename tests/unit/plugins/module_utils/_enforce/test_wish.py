@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.wish import (
     Request,
+    secrets_in,
     secrets_of,
     wishes_of,
 )
@@ -71,7 +72,7 @@ def test_any_settings_are_wishes_or_a_config_error(settings: dict[str, Any]) -> 
         ("tls-key-file-pass", True, True),
         ("user", True, False),
         ("rename-command", True, False),
-        ("loadmodule", False, False),
+        ("loadmodule", True, False),  # with arguments
         ("save", False, True),
         ("client-output-buffer-limit", False, True),
         ("maxmemory", False, True),
@@ -81,6 +82,8 @@ def test_kinds(name: str, secret: bool, readable: bool) -> None:
     (wish,) = wishes_of({name: "1 1"})
     assert (wish.secret, wish.readable) == (secret, readable)
     assert wish.shown("abc") == ("(hidden)" if secret else "abc")
+    (bare,) = wishes_of({"loadmodule": "/x.so"})
+    assert (bare.secret, bare.shown("/x.so"), bare.shown("/x.so pass word")) == (False, "/x.so", "(hidden)")
     assert wish.shown("") == ""
     assert wish.shown(None) is None
 
@@ -108,3 +111,19 @@ def test_no_secret_in_a_null() -> None:
 def test_where_it_applies(apply: str, to_file: bool, to_server: bool) -> None:
     asked = Request(wishes_of({"port": 1}), apply=apply)
     assert (asked.to_file, asked.to_server) == (to_file, to_server)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"requirepass": "a", "maxmemory": "5"}, {"a"}),
+        ({"requirepas": "long-secret", "MasterAuth": ["other-secret"]}, {"long-secret", "other-secret"}),
+        ({"user": ["alice on >secret ~*"]}, {"alice on >secret ~*", ">secret", "secret"}),
+        ({"loadmodule": "/x.so auth-word"}, {"/x.so auth-word", "auth-word"}),
+        ({"masterauth": {"a": [None, True]}}, set()),
+        ("no dict", set()),
+        (None, set()),
+    ],
+)
+def test_secrets_in_settings_that_make_no_sense(settings: Any, found: set[str]) -> None:
+    assert secrets_in(settings) == found

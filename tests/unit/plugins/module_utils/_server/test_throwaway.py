@@ -76,9 +76,8 @@ def test_a_workplace_is_private_and_goes() -> None:
         assert os.path.dirname(os.path.dirname(path)) == place.path
         assert os.stat(path).st_mode & 0o777 == 0o600
         assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
-        place.write("conf0/redis.conf", b"y")
-        with open(path, "rb") as stream:
-            assert stream.read() == b"y"
+        with pytest.raises(FileExistsError):  # nor through a link that somebody planted
+            place.write("conf0/redis.conf", b"y")
     assert not os.path.exists(place.path)
 
 
@@ -98,6 +97,8 @@ def test_two_workplaces_are_two() -> None:
 def test_the_servers_user_owns_its_workplace() -> None:
     with workplace((1, 1)) as place:
         path = place.write("conf/redis.conf", b"")
+        assert os.stat(place.path).st_uid == 0  # nobody else plants anything while root writes here
+        place.hand_over()
         for each in (place.path, os.path.dirname(path), path):
             assert (os.stat(each).st_uid, os.stat(each).st_gid) == (1, 1)
     with workplace((0, 0)) as place:
