@@ -110,7 +110,7 @@ def test_killed_between_the_server_and_the_file(
     """While the first rewrite, or the snapshot that takes the AOF's place, is being written."""
     server = stock_of(layout, aof=settings is OFF, keys=FEW).start(layout, make_server)
     with server.client() as client:
-        client.config_set("rdb-key-save-delay", 1_000_000 // FEW)
+        client.config_set("rdb-key-save-delay", 400_000 // FEW)
         process = start_module(MODULE, params(server, settings))
         wait_for(lambda: half_done(client, settings), "it to be half done")
         server.kill() if who == "server" else os.kill(process.pid, signal.SIGKILL)

@@ -45,9 +45,9 @@ def by_hand(server: RedisProcess, value: str) -> None:
 
 
 def slow_child(server: RedisProcess, command: str) -> None:
-    """Have the server write a file for about a second."""
+    """Have the server write a file for about half a second."""
     with server.client() as client:
-        client.config_set("rdb-key-save-delay", 1_000_000 // FEW)
+        client.config_set("rdb-key-save-delay", 500_000 // FEW)
         client.execute_command(*command.split())
         client.config_set("rdb-key-save-delay", 0)
 
@@ -147,6 +147,21 @@ def test_next_start_would_look_elsewhere(
         assert server.conf_path.read_bytes() == before
     restarted(server, FEW, "after the refusal")
     converge(server, settings, FEW, "after the restart that was asked for")
+
+
+@pytest.mark.parametrize("name", ["dir", "dbfilename"])
+@pytest.mark.parametrize("wished", [True, False], ids=["wished", "not wished"])
+def test_place_changed_by_hand(any_build: Build, make_server: MakeServer, name: str, wished: bool) -> None:
+    """A restart for another reason would lose the keys: it is not safe."""
+    server = make_server(any_build, conf={"save": "3600 1"})
+    with server.client() as client:
+        write_keys(client, FEW)
+    (server.directory / "other").mkdir()
+    place = {name: str(server.directory / "other") if name == "dir" else "other"}
+    server.conf_path.write_text(server.conf_path.read_text() + f"{name} {place[name]}\n")
+    result = enforce(server, {"databases": 32, **(place if wished else {})})
+    assert result["restart_required"] and not result["restart_safe"]
+    assert any(name in words for words in result["restart_refusals"]), result["restart_refusals"]
 
 
 # --- the server is down ---

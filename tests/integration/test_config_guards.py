@@ -219,7 +219,7 @@ def test_file_changed_meanwhile(layout: Build, make_server: MakeServer, how: str
     """It is not overwritten, and no key depends on what they wrote."""
     server = with_keys(make_server(layout, conf={"save": "3600 1"}))
     with server.client() as client:
-        client.config_set("rdb-key-save-delay", 1_000_000 // KEYS)
+        client.config_set("rdb-key-save-delay", 500_000 // KEYS)
         process = start_module(MODULE, params(server, {"appendonly": True, "timeout": 77}))
         wait_for(lambda: client.info("persistence")["aof_rewrite_in_progress"], "the first rewrite to begin")
         if how == "CONFIG REWRITE":

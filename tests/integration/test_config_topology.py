@@ -15,12 +15,24 @@ import pytest
 import redis
 
 from support.enforcing import MakeServer, conf_says, enforce, params, place_of
-from support.servers import Build, RedisProcess, free_port
+from support.servers import BUILD_NAMES, Build, BuildMissing, RedisProcess, build_named, free_port
 from support.untouched import refused
 from support.waiting import wait_for
 
 SETTINGS: dict[str, Any] = {"appendonly": True, "save": ["900 1", "300 10"], "timeout": 77, "appendfsync": "always"}
 NAME = "shop-primary"
+
+
+_OTHERS = [pytest.param(name, marks=pytest.mark.long) for name in BUILD_NAMES if name != "redis-7.0"]
+
+
+@pytest.fixture(params=["redis-7.0", *_OTHERS])
+def version(request: pytest.FixtureRequest) -> Build:
+    """One version, with --long all: what takes its time here is waiting."""
+    try:
+        return build_named(request.param)
+    except BuildMissing as error:
+        pytest.skip(str(error))
 
 
 def lines_of(server: RedisProcess, *names: str) -> list[str]:
@@ -84,13 +96,13 @@ def seen(sentinel: redis.Redis) -> tuple[int, list[int]]:
 
 
 def test_replica_under_sentinel(
-    layout: Build, make_server: MakeServer, make_sentinel: Callable[[Build, RedisProcess], redis.Redis]
+    version: Build, make_server: MakeServer, make_sentinel: Callable[[Build, RedisProcess], redis.Redis]
 ) -> None:
     """Before a failover and after it: Sentinel has redis.conf rewritten, and the module changes its lines alone."""
-    primary = make_server(layout)
-    replicas = [make_server(layout, conf={"replicaof": f"127.0.0.1 {primary.port}"}) for _number in range(2)]
+    primary = make_server(version)
+    replicas = [make_server(version, conf={"replicaof": f"127.0.0.1 {primary.port}"}) for _number in range(2)]
     servers = {server.port: server for server in (primary, *replicas)}
-    sentinel = make_sentinel(layout, primary)
+    sentinel = make_sentinel(version, primary)
     with primary.client() as client:
         client.set("here", "1")
     wait_for(lambda: seen(sentinel) == (primary.port, sorted(r.port for r in replicas)), "both replicas to be known")
@@ -155,13 +167,13 @@ def bus_is_free(port: int) -> bool:
 
 
 @pytest.fixture
-def cluster(layout: Build, make_server: MakeServer) -> list[RedisProcess]:
+def cluster(version: Build, make_server: MakeServer) -> list[RedisProcess]:
     """Three nodes with all slots."""
     nodes = []
     for _number in range(3):
         port = next(port for port in iter(free_port, None) if bus_is_free(port))
         conf = {"port": str(port), "cluster-enabled": "yes", "cluster-node-timeout": "2000", "save": "3600 1"}
-        nodes.append(make_server(layout, conf=conf))
+        nodes.append(make_server(version, conf=conf))
     for number, node in enumerate(nodes):
         with node.client() as client:
             first, last = number * 16384 // 3, (number + 1) * 16384 // 3

@@ -203,7 +203,7 @@ class Trial:
         """Of redis.conf, line by line but for those that hold, or may hold, a secret."""
         for side, files in (("before", self.old), ("after", new)):
             shown = done["diff"][side].split("\n")
-            expected = files["redis.conf"].decode("utf-8", "replace").split("\n")
+            expected = files["redis.conf"].decode("utf-8", "backslashreplace").split("\n")
             assert len(shown) == len(expected)
             for mine, theirs in zip(shown, expected):
                 if mine.startswith("# not shown: "):
