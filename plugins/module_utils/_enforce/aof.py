@@ -113,11 +113,7 @@ def _lies_elsewhere(instance: Instance) -> bool:
     paths = instance.paths
     if not paths.dir or not os.path.isdir(paths.dir):
         return False
-    candidates = (
-        os.path.join(paths.dir, paths.appenddirname, f"{paths.appendfilename}.manifest"),
-        os.path.join(paths.dir, paths.appendfilename),
-    )
-    return not any(map(os.path.exists, candidates))
+    return not paths.has_aof
 
 
 def _failed(instance: Instance, why: str) -> ConfigError:

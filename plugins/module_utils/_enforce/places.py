@@ -40,8 +40,7 @@ def strays(running: Paths, after: Paths) -> tuple[str, ...]:
 
 def _data_paths(paths: Paths) -> list[str]:
     """The files by which a server finds its data; empty texts for those it has not."""
-    manifest = os.path.join(paths.appenddirname, f"{paths.appendfilename}.manifest")
-    return [paths.dump, *(os.path.join(paths.dir, name) for name in (paths.appendfilename, manifest)), paths.nodes_file]
+    return [paths.dump, paths.aof_file, paths.manifest, paths.nodes_file]
 
 
 def require_own_aof(title: str, paths: Paths, pid: int) -> None:

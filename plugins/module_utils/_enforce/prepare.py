@@ -18,6 +18,7 @@ from .._config.effective import effective_lines
 from .._config.quoting import ENCODING, ERRORS
 from .._config.values import Words, lines_of, normal_bool, text_of
 from .._errors import ConfigError, ProgramError
+from .._preflight.folders import user_with, why_not_writable
 from .._server.connection import Server
 from .._server.instance import Instance
 from .._server.paths import NAMES, Paths, resolve_paths
@@ -71,7 +72,7 @@ def prepare(instance: Instance, request: Request, situation: Situation, journal:
     with judge_server(program, user, situation.version, modules) as asked:
         verdicts = _judged(asked, request, situation)
         guard(request, situation, verdicts)
-        _require_dir(request, situation, user)
+        _require_dir(instance, request, situation, user)
         _require_acl(instance, request, situation)
         plan = make_plan(request, situation, verdicts, _asking(asked))
         _require_loadable(asked, situation, plan, aof_after_run(situation, verdicts))
@@ -165,21 +166,23 @@ def _unjudged(wish: Wish, situation: Situation) -> Verdict:
     return Verdict(present if same else normal_bool(wish.text, present), True, present)
 
 
-def _require_dir(request: Request, situation: Situation, user: User | None) -> None:
+def _require_dir(instance: Instance, request: Request, situation: Situation, user: User | None) -> None:
     """Refuse a data directory that is not there, or where the server could not save."""
     wish = next((wish for wish in request.wishes if wish.name == "dir"), None)
     if wish is None:
         return
-    path = wish.text or ""
-    why = hint = ""
+    path, why = wish.text or "", ""
     if not os.path.isabs(path):
-        why, hint = "must be an absolute path", "Name a directory"
-    elif situation.local and not os.path.isdir(path):
-        why, hint = "does not exist on this host", "Make the directory, owned by the server's user, then run again"
-    elif situation.local and user and not _may_write(path, *user):
-        why, hint = f"is not writable for the server's user {user[0]}", f"chown {user[0]}:{user[1]} {path}"
+        why = "must be an absolute path"
+    elif situation.local:
+        there = dataclasses.replace(instance.paths, dir=path)
+        why = why_not_writable(there, user_with(*user) if user else None, "/", "") or ""
     if why:
-        raise ConfigError(f"settings: dir {path or 'null'} {why}", untouched="Nothing was changed", hint=hint)
+        raise ConfigError(
+            f"settings: dir {path or 'null'} {why}",
+            untouched="Nothing was changed",
+            hint="Name a directory of the server's user, and make it first",
+        )
 
 
 def _require_acl(instance: Instance, request: Request, situation: Situation) -> None:
@@ -213,18 +216,6 @@ def _writes(reply: Any) -> bool:
     """Whether COMMAND INFO calls a command one that writes."""
     flags = reply[0][2] if isinstance(reply, list) and reply and reply[0] else []
     return any(flag in (b"write", "write") for flag in flags)
-
-
-def _may_write(path: str, uid: int, gid: int) -> bool:
-    """Whether a user may make files in a directory, by its mode. Other groups of the user, and ACLs, are not seen."""
-    found = os.stat(path)
-    if uid == 0:
-        return True
-    if found.st_uid == uid:
-        return found.st_mode & 0o300 == 0o300
-    if found.st_gid == gid:
-        return found.st_mode & 0o030 == 0o030
-    return found.st_mode & 0o003 == 0o003
 
 
 def _prove(edited: ConfFile, program: str, user: User | None, plan: Plan, verdicts: dict[str, Verdict]) -> None:

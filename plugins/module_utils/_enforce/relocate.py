@@ -41,14 +41,13 @@ def plan_carry(old: Paths, new: Paths, acl: tuple[str, str] = ("", "")) -> list[
             found.append(Carry(source, dest))
 
     add(old.dump, new.dump)
-    add(os.path.join(old.dir, old.appendfilename), os.path.join(new.dir, new.appendfilename))  # 6.2's single AOF
+    add(old.aof_file, new.aof_file)
     source_dir, dest_dir = os.path.join(old.dir, old.appenddirname), os.path.join(new.dir, new.appenddirname)
-    manifest = f"{old.appendfilename}.manifest"
     if os.path.isdir(source_dir):
         for name in sorted(os.listdir(source_dir)):
             # The parts are found by the manifest's words; only the manifest itself is looked for by its name.
-            to = f"{new.appendfilename}.manifest" if name == manifest else name
-            add(os.path.join(source_dir, name), os.path.join(dest_dir, to))
+            source = os.path.join(source_dir, name)
+            add(source, new.manifest if source == old.manifest else os.path.join(dest_dir, name))
     add(old.nodes_file, new.nodes_file)
     add(*acl)
     return found

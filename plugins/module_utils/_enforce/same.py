@@ -22,14 +22,15 @@ def surely_done(request: Request, situation: Situation) -> bool:
 def _surely_done(wish: Wish, request: Request, situation: Situation) -> bool:
     if wish.lines is None:
         return False
+    known = not (situation.running and situation.config_allowed and wish.readable) or wish.name in situation.live
+    if not known and wish.name in request.skip_unknown:
+        return True
     if request.to_file and not (file_is(wish, situation, "", None) and default_user_agrees(wish, request, situation)):
         return False
     if not (wish.readable and situation.running and situation.config_allowed):
         return request.to_file and wish.readable
     present = situation.live_lines(wish.name)
-    if present is None:
-        return wish.name in request.skip_unknown and not request.to_file
-    return equal(wish.name, wish.lines, present)
+    return present is not None and equal(wish.name, wish.lines, present)
 
 
 def equal(name: str, mine: Sequence[Words], theirs: Sequence[Words]) -> bool:

@@ -148,7 +148,7 @@ def _stored_memory(paths: Paths) -> int:
     from .._snapshot.rdb_header import HEADER_BYTES, parse_header
 
     folder = os.path.join(paths.dir, paths.appenddirname)
-    names = [paths.dump, os.path.join(paths.dir, paths.appendfilename)]
+    names = [paths.dump, paths.aof_file]
     names += [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
     found = 0
     for name in names:
@@ -222,11 +222,4 @@ def _data_files(instance: Instance, local: bool) -> tuple[bool, bool]:
         return True, True  # nobody knows where it starts
     if not local or not paths.dir:
         return False, False
-    aof = any(
-        os.path.exists(os.path.join(paths.dir, name))
-        for name in (
-            paths.appendfilename,
-            os.path.join(paths.appenddirname, f"{paths.appendfilename}.manifest"),
-        )
-    )
-    return os.path.exists(paths.dump), aof
+    return os.path.exists(paths.dump), paths.has_aof

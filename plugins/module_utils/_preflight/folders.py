@@ -79,6 +79,16 @@ def user_of_unit(unit: Mapping[str, str]) -> User | None:
     return User(entry.pw_name, entry.pw_uid, frozenset({*known, *more}), entry.pw_uid == 0)
 
 
+def user_with(uid: int, gid: int) -> User:
+    """A user of the host by number, with the groups that the host knows of him."""
+    name = _name_of(uid)
+    try:
+        groups = os.getgrouplist(name, gid)
+    except OSError:
+        groups = [gid]
+    return User(name, uid, frozenset({gid, *groups}), uid == 0)
+
+
 def _lets(user: User, found: os.stat_result, wanted: int) -> bool:
     """Whether mode and owner let a user do what the bits (4 read, 2 write, 1 enter) ask."""
     if user.free:

@@ -56,6 +56,21 @@ class Paths:
         """The RDB file."""
         return os.path.join(self.dir, self.dbfilename)
 
+    @property
+    def manifest(self) -> str:
+        """The manifest of the AOF (7.0 on)."""
+        return os.path.join(self.dir, self.appenddirname, f"{self.appendfilename}.manifest")
+
+    @property
+    def aof_file(self) -> str:
+        """The AOF of servers before 7.0, one file."""
+        return os.path.join(self.dir, self.appendfilename)
+
+    @property
+    def has_aof(self) -> bool:
+        """Whether an AOF lies where a server with these paths looks for it."""
+        return os.path.exists(self.manifest) or os.path.exists(self.aof_file)
+
     def data_names(self) -> list[str]:
         """The entries of `dir` that hold the data set, in whatever layout the version uses."""
         return [self.dbfilename, self.appenddirname, self.appendfilename]

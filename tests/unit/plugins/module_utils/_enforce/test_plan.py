@@ -329,6 +329,15 @@ def test_surely_done(settings: Settings, live: dict[str, str], text: str, over: 
     assert surely_done(request(settings, **over), running(live, text)) is done
 
 
+@pytest.mark.parametrize("skipped", [True, False])
+def test_a_directive_that_a_running_server_does_not_know_needs_no_asking(skipped: bool) -> None:
+    asked = request(
+        {"maxmemory": "1gb", "aof-timestamp-enabled": True},
+        skip_unknown=frozenset({"aof-timestamp-enabled"} if skipped else ()),
+    )
+    assert surely_done(asked, running({"maxmemory": "1073741824"}, "maxmemory 1gb\n")) is skipped
+
+
 @pytest.mark.parametrize(("text", "done"), [("maxmemory 1gb\n", True), ("maxmemory 1\n", False)])
 def test_surely_done_of_a_server_that_is_down(text: str, done: bool) -> None:
     assert surely_done(request({"maxmemory": "1gb"}), down(text)) is done
