@@ -16,7 +16,7 @@ import redis
 from support.killing import act_after, kill_after
 from support.modules import ModuleFailed, run_module
 from support.servers import Build, RedisProcess
-from support.waiting import wait_for
+from support.waiting import wait_for, wait_for_aof
 
 MakeServer = Callable[..., RedisProcess]
 MODULE = "redis_config"
@@ -33,8 +33,9 @@ return lost
 
 
 def write_keys(client: redis.Redis, last: int, first: int = 1) -> None:
-    """Write the keys of these numbers, each with a value of its own."""
+    """Write the keys of these numbers, each with a value of its own; also into the AOF if there is one."""
     client.execute_command("EVAL", _WRITE, 0, first, last)
+    wait_for_aof(client)
 
 
 def lost_keys(client: redis.Redis, count: int) -> int:

@@ -22,7 +22,7 @@ from support.dataset import load_multiframe, raw, send
 from support.modules import ModuleFailed, run_module
 from support.servers import Build, RedisProcess
 from support.values import Values, differences, snapshot_values
-from support.waiting import wait_for
+from support.waiting import wait_for, wait_for_aof
 
 SOURCE = "donor"
 TARGET = "target"
@@ -137,6 +137,7 @@ def fill_with_old_data(client: redis.Redis, keys: int = 100) -> Values:
     """Give a server data that no backup has, and return it."""
     send(raw(client), [("SET", f"old:{n}", f"value {n}") for n in range(keys)])
     send(raw(client), [("RPUSH", "old:list", *range(50)), ("HSET", "old:hash", "a", "1", "b", "2")])
+    wait_for_aof(client)
     return snapshot_values(client)
 
 
