@@ -14,51 +14,21 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+from measure import module
 
 from support.machine import make_age_key
-from support.modules import finish, start_module
 from support.servers import RedisProcess, build_named
 
 _VALUE = 900
 
 
-def pss(pid: int) -> int:
-    """Bytes of a process's proportional set size; 0 when it has ended."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as stream:
-            return next(int(line.split()[1]) * 1024 for line in stream if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        return 0
-
-
-def group(leader: int) -> list[int]:
-    """The processes of a process group."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.getpgid(int(pid)) == leader:
-                found.append(int(pid))
-        except OSError:
-            continue
-    return found
-
-
 def measured(name: str, params: dict[str, Any]) -> tuple[float, float]:
     """Seconds and peak bytes of a module run."""
-    begun = time.monotonic()
-    process = start_module(name, params)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, sum(map(pss, group(process.pid))))
-        time.sleep(0.02)
-    finish(process, name)
-    return time.monotonic() - begun, peak
+    found = module(name, params)
+    return found.seconds, found.peak
 
 
 def main() -> None:

@@ -37,4 +37,25 @@ want() {
   [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 }
 
+# unpack PLACE PACKAGE...: packages unpacked below PLACE, for programs whose package would start and enable a service.
+unpack() {
+  local place=$1 part package
+  shift
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+  say "unpacking below ${place}, not installing: $*"
+  part=$(mktemp -d "$place.XXXXXX")
+  if (
+    cd "$part" || exit 1
+    apt-get -qq download "$@" >/dev/null 2>&1 </dev/null \
+      || { as_root apt-get -qq update >/dev/null </dev/null && apt-get -qq download "$@" >/dev/null </dev/null; } || exit 1
+    for package in ./*.deb; do dpkg-deb -x "$package" . || exit 1; done
+    rm -f ./*.deb
+  ); then
+    chmod 755 "$part" && rm -rf "$place" && mv "$part" "$place"
+  else
+    rm -rf "$part"
+    return 1
+  fi
+}
+
 server_program() { command -v redis-server || command -v redis-check-rdb; }

@@ -97,12 +97,19 @@ def tables(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[
 
 def table_of(role: Path) -> str:
     """The text between the marks. Raises ReadmeError when the role contradicts itself."""
-    options = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
     defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
-    unknown = sorted(set(defaults) - set(options))
+    unknown = sorted(set(defaults) - {name for spec in specs.values() for name in spec["options"]})
     if unknown:
         raise ReadmeError(f"{role.name}: argument_specs.yml does not know {', '.join(unknown)}")
-    return "\n".join(tables(options, defaults))
+    told = specs["main"]["options"]
+    lines = [*tables(told, defaults)]
+    for entry, spec in specs.items():
+        more = {name: option for name, option in spec["options"].items() if name not in told}
+        if entry != "main":
+            lines += ["", f"With `tasks_from: {entry}`:", "", *tables(more, defaults)]
+            told = {**told, **more}
+    return "\n".join(lines)
 
 
 def renewed(text: str, table: str) -> str:

@@ -17,10 +17,22 @@ _ONE = """\
     description: The repository to restore from. Required for O(state=staged); given later, it must be the staged one.
     type: dict
 """
+_FROM = """\
+  source:
+    description: The repository to copy from. It is only read.
+    type: dict
+    required: true
+"""
+_TO = """\
+  destination:
+    description: The repository to copy to.
+    type: dict
+    required: true
+"""
 
 
 class ModuleDocFragment:
-    """Doc fragments `globalscope.redis_backup.repository` (several) and `globalscope.redis_backup.repository.single`."""
+    """Doc fragments `globalscope.redis_backup.repository` (several), `.single` (one) and `.copy` (from one to another)."""
 
     DOCUMENTATION = r"""
 options:
@@ -38,18 +50,32 @@ options:
         description:
           - Kind of the repository. V(posix) is a directory on a local disk or a mounted network file system. V(s3) is a bucket
             of Amazon S3 or of a service that speaks its protocol, and needs the Python library boto3 on the host.
+            V(rclone) is whatever the program rclone reaches, such as SFTP, SMB, Azure or Google Cloud, and needs that program
+            on the host.
         type: str
-        choices: [posix, s3]
+        choices: [posix, s3, rclone]
         default: posix
       path:
-        description: Absolute path of the directory. Required for V(posix).
+        description:
+          - Absolute path of the directory. Required for V(posix).
+          - For V(rclone) a folder in the remote, with the bucket or container first where there are such.
         type: path
       create:
         description:
-          - Whether to create a directory or a bucket that is missing, when a backup is written.
+          - Whether to create a directory, a bucket or a folder that is missing, when a backup is written.
           - By default this is an error, so that the mount point of a share that is not mounted is never filled.
         type: bool
         default: false
+      remote:
+        description:
+          - Name of a remote in C(rclone.conf), or a connection string such as V(:sftp,host=backup.example.com,user=redis:).
+            Required for V(rclone).
+          - A connection string must not hold a secret, since it stands on command lines. Secrets belong into C(rclone.conf),
+            or into the environment as C(RCLONE_CONFIG_<REMOTE>_<OPTION>).
+        type: str
+      config_file:
+        description: Path of C(rclone.conf) on the host. Without it, rclone looks where it always does.
+        type: path
       bucket:
         description: Name of the bucket. Required for V(s3).
         type: str
@@ -77,9 +103,55 @@ options:
         description: Whether the service's certificate must prove valid.
         type: bool
         default: true
+      path_style:
+        description:
+          - Whether requests name the bucket in the path and not in the host's name. By default they do where C(endpoint_url) is given.
+        type: bool
+      server_side_encryption:
+        description:
+          - Encryption at rest by the service, beside the encryption with age that it cannot open. Without it, what the bucket
+            is set to.
+        type: str
+        choices: [AES256, "aws:kms"]
+      kms_key_id:
+        description: The key for V(aws:kms), when it is not the account's own.
+        type: str
       storage_class:
         description: Storage class of new objects, such as V(STANDARD_IA).
         type: str
+      max_age:
+        description:
+          - M(globalscope.redis_backup.redis_backup) passes over this repository while the newest backup in it is at most this many
+            seconds old. So one job each hour keeps hourly backups on the spot, daily ones on the network and weekly ones in the
+            cloud.
+        type: int
+      keep:
+        description:
+          - The retention of this repository, which M(globalscope.redis_backup.redis_backup_prune) carries out.
+          - A backup that no rule keeps is removed. Rules are counted over the backups that there are.
+        type: dict
+        suboptions:
+          last:
+            description: Keep so many of the newest backups.
+            type: int
+          hourly:
+            description: Keep the newest backup of each of so many hours that have one.
+            type: int
+          daily:
+            description: The same for days, in UTC.
+            type: int
+          weekly:
+            description: The same for weeks, which begin on Monday.
+            type: int
+          monthly:
+            description: The same for months.
+            type: int
+          yearly:
+            description: The same for years.
+            type: int
+          within:
+            description: Keep all backups made in so many days before the newest one.
+            type: float
       object_lock:
         description: Keeps new objects from being deleted by anybody for a time. The bucket must allow it.
         type: dict
@@ -96,5 +168,7 @@ options:
 """
 
 
-# One text for both: what a repository is stands in one place.
+# One text for all: what a repository is stands in one place.
 ModuleDocFragment.SINGLE = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _ONE)
+_BODY = ModuleDocFragment.DOCUMENTATION.partition(_SEVERAL)[2]
+ModuleDocFragment.COPY = f"\noptions:\n{_FROM}{_BODY}{_TO}{_BODY}"

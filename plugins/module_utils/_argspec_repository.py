@@ -11,6 +11,7 @@ from typing import Any
 from ._errors import RedisBackupError
 from ._repository.open import open_store
 from ._repository.pipeline import Packing
+from ._repository.retention import Policy, policy_of
 from ._repository.store import Store
 
 
@@ -18,9 +19,11 @@ def repository_options() -> dict[str, Any]:
     """The options of one repository (doc fragment `repository`)."""
     return {
         "name": {"type": "str", "required": True},
-        "type": {"type": "str", "choices": ["posix", "s3"], "default": "posix"},
+        "type": {"type": "str", "choices": ["posix", "s3", "rclone"], "default": "posix"},
         "path": {"type": "path"},
         "create": {"type": "bool", "default": False},
+        "remote": {"type": "str"},
+        "config_file": {"type": "path"},
         "bucket": {"type": "str"},
         "prefix": {"type": "str", "default": ""},
         "endpoint_url": {"type": "str"},
@@ -29,7 +32,12 @@ def repository_options() -> dict[str, Any]:
         "secret_key": {"type": "str", "no_log": True},
         "ca_certs": {"type": "path"},
         "validate_certs": {"type": "bool", "default": True},
+        "path_style": {"type": "bool"},
         "storage_class": {"type": "str"},
+        "server_side_encryption": {"type": "str", "choices": ["AES256", "aws:kms"]},
+        "kms_key_id": {"type": "str", "no_log": False},
+        "max_age": {"type": "int"},
+        "keep": {"type": "dict", "options": keep_options()},
         "object_lock": {
             "type": "dict",
             "options": {
@@ -40,7 +48,13 @@ def repository_options() -> dict[str, Any]:
     }
 
 
-REPOSITORY_NEEDS = [("type", "posix", ["path"]), ("type", "s3", ["bucket"])]
+def keep_options() -> dict[str, Any]:
+    """The rules of retention."""
+    counts = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+    return {**{name: {"type": "int"} for name in counts}, "within": {"type": "float"}}
+
+
+REPOSITORY_NEEDS = [("type", "posix", ["path"]), ("type", "s3", ["bucket"]), ("type", "rclone", ["remote"])]
 """Which options each type of repository must have."""
 
 
@@ -57,6 +71,12 @@ def repositories_spec(*, required: bool = True) -> dict[str, Any]:
     }
 
 
+def source_and_destination_spec() -> dict[str, Any]:
+    """The options `source` and `destination` (doc fragment `repository.copy`)."""
+    one = {"type": "dict", "required": True, "options": repository_options(), "required_if": REPOSITORY_NEEDS}
+    return {"source": one, "destination": one}
+
+
 def stores_of(params: Mapping[str, Any]) -> tuple[Store, ...]:
     """The stores of the option `repositories`. Raises RedisBackupError when two carry one name."""
     entries = params["repositories"] or []
@@ -66,6 +86,12 @@ def stores_of(params: Mapping[str, Any]) -> tuple[Store, ...]:
             "repositories must name at least one repository, and each name once", untouched="Nothing was changed"
         )
     return tuple(open_store(entry) for entry in entries)
+
+
+def policies_of(params: Mapping[str, Any]) -> dict[str, Policy]:
+    """The retention of each repository by its name: its own rules, else those of the option `keep`."""
+    common, minimum = params["keep"] or {}, params["minimum_verified"]
+    return {entry["name"]: policy_of(entry["keep"] or common, minimum) for entry in params["repositories"]}
 
 
 def packing_of(params: Mapping[str, Any]) -> Packing:

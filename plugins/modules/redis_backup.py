@@ -63,11 +63,23 @@ options:
         description: Level of zstd, from V(1) (fast) to V(19) (small).
         type: int
         default: 1
+  repositories_min:
+    description:
+      - How many of the O(repositories) must have the backup for the task to succeed. By default, all of them.
+      - Each repository ends with the whole backup or with nothing of it. One that is missing, locked, full or that fails while
+        it is written fails alone. Where enough others have the backup, the task warns and names it in RV(backup.failed).
+      - A repository that keeps another server's backups under the same name stops the task before anything is written.
+    type: int
   max_age:
-    description: Make no backup when every repository has one whose data is at most this many seconds old.
+    description:
+      - Make no backup when every repository has one whose data is at most this many seconds old.
+      - Where one of them lacks it, all get a new one. A repository that could not be written to now is not asked.
     type: int
   annotations:
-    description: Anything to be kept with the backup in its manifest.
+    description:
+      - Anything to be kept with the backup in its manifest.
+      - C(keep) is obeyed by retention. V(true) keeps the backup for good, a date (through that day, in UTC) or a time with a
+        zone until then.
     type: dict
     default: {}
   adopt:
@@ -101,6 +113,24 @@ EXAMPLES = r"""
       recipients:
         - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
     max_age: 14400
+
+- name: Back up to three places; two will do. Keep this one until the audit is over
+  globalscope.redis_backup.redis_backup:
+    instance: multiframe-6379
+    repositories:
+      - name: local
+        path: /var/backups/redis
+      - name: nfs
+        path: /mnt/backup/redis
+      - name: cloud
+        type: s3
+        bucket: example-redis
+    repositories_min: 2
+    encryption:
+      recipients:
+        - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+    annotations:
+      keep: "2027-06-30"
 """
 
 RETURN = r"""
@@ -169,16 +199,30 @@ backup:
       type: bool
       sample: false
     repositories:
-      description: The repositories that hold it.
+      description: The repositories that hold it, or (with O(max_age)) one as young.
       type: list
       elements: str
       sample: [nfs]
+    failed:
+      description: Why the other repositories did not get it, by name.
+      type: dict
+      sample: {}
+    passed_over:
+      description: The repositories that have a backup young enough for their own C(max_age), with its label.
+      type: dict
+      sample: {"cloud": "20261120T000001Z_rdb"}
 failed_repositories:
   description: The repositories that did not get the backup.
-  returned: when some repository failed
+  returned: when the task fails since fewer than O(repositories_min) repositories have the backup
   type: list
   elements: str
   sample: [nfs]
+complete_repositories:
+  description: The repositories that have the backup nevertheless.
+  returned: when the task fails since fewer than O(repositories_min) repositories have the backup
+  type: list
+  elements: str
+  sample: [local]
 """
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
@@ -196,7 +240,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     repositories_spec,
     stores_of,
 )
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import make_backup
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import check_request, make_backup
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import BackupRequest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.guards import require_settled
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
@@ -220,6 +264,7 @@ def main() -> None:
                     "options": {"level": {"type": "int", "default": 1}},
                     "apply_defaults": True,
                 },
+                "repositories_min": {"type": "int"},
                 "max_age": {"type": "int"},
                 "annotations": {"type": "dict", "default": {}},
                 "adopt": {"type": "bool", "default": False},
@@ -238,10 +283,13 @@ def main() -> None:
             packing=packing_of(params),
             source=params["source"],
             max_age=params["max_age"],
+            max_ages={each["name"]: each["max_age"] for each in params["repositories"] if each["max_age"] is not None},
             annotations=params["annotations"],
             adopt=params["adopt"],
             wait_timeout=params["wait_timeout"],
+            repositories_min=params["repositories_min"],
         )
+        check_request(request)
         found = find_instance(login_of(params), place_of(params))
         require_settled(found)
         made = make_backup(found, request, check_mode=module.check_mode)

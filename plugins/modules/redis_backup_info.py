@@ -94,6 +94,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     repositories_spec,
     stores_of,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.cache import CatalogCache
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.info import show_catalog
 
 
@@ -118,6 +119,7 @@ def main() -> None:
             at=params["at"],
             usable_only=params["usable_only"],
             query=params["query"],
+            cache=CatalogCache(params["state_dir"]),
         )
         module.exit_json(changed=False, actions=[], **shown)
 

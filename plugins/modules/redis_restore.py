@@ -70,6 +70,29 @@ options:
       - By default this changes nothing, so that a job that runs twice does not throw away what was written in between.
     type: bool
     default: false
+  convert:
+    description:
+      - Whether O(state=staged) may rewrite a backup that the target would refuse, such as one of Redis 8 for Valkey, of Valkey 9
+        for Redis, or of a newer version for an older one. What loads as it is, is not rewritten.
+      - A throw-away server that loads the backup writes it as commands, one of the target's own program reads them, and both
+        must hold the same. They listen on no port, work below the data directory, and need about as much memory as the server
+        that was backed up, one after the other.
+      - What the target cannot hold is named, and refused unless O(convert_drop) allows to do without.
+    type: bool
+    default: false
+  convert_executable:
+    description:
+      - Path of a server program on this host that loads the backup, for O(convert). It need not be installed.
+      - Without it, C(redis-server) and C(valkey-server) on C(PATH) are asked for their versions.
+    type: path
+  convert_drop:
+    description:
+      - What a conversion may drop where the target does not know it. V(hash_field_ttls) lets fields of hashes that would expire
+        stay for ever, V(functions) leaves libraries of functions out.
+    type: list
+    elements: str
+    choices: [hash_field_ttls, functions]
+    default: []
   restore_id:
     description:
       - With O(state=rolled_back), the restore to undo, where a newer one over it was undone already.
@@ -183,6 +206,10 @@ restore:
       description: Those of them that carry an expiry time.
       type: int
       sample: 10
+    converted:
+      description: By and for which servers the backup was converted; empty when it was not.
+      type: str
+      sample: by Redis 8.2.3 (/opt/redis-8.2/redis-server) for Valkey 9.1.2
     server_files:
       description: Paths of the server files that come back with it.
       type: list
@@ -220,6 +247,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.request import Options
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.step import restore_step, selection_of
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.compatibility import DROPPABLE
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 
 
@@ -241,6 +269,9 @@ def main() -> None:
                 "server_files": {"type": "str", "choices": ["none", "missing", "replace"], "default": "missing"},
                 "close_writes": {"type": "bool", "default": False},
                 "force": {"type": "bool", "default": False},
+                "convert": {"type": "bool", "default": False},
+                "convert_executable": {"type": "path"},
+                "convert_drop": {"type": "list", "elements": "str", "choices": list(DROPPABLE), "default": []},
                 "restore_id": {"type": "str"},
                 "wait_timeout": {"type": "int", "default": 30},
             },
@@ -261,6 +292,9 @@ def main() -> None:
             restore_id=params["restore_id"] or "",
             check_mode=module.check_mode,
             state=state_of(params),
+            convert=params["convert"],
+            convert_executable=params["convert_executable"] or "",
+            convert_drop=tuple(params["convert_drop"]),
         )
         found = find_instance(login_of(params), place, may_be_down=True)
         done = restore_step(params["state"], found, selection_of(params, place.name), options)

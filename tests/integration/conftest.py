@@ -19,6 +19,7 @@ from support.machine import AgeKey, make_age_key, tmpfs
 from support.restores import Backup, Backups, fill_with_old_data
 from support.s3 import S3Missing, S3Server
 from support.servers import BUILD_NAMES, Build, BuildMissing, RedisProcess, build_named
+from support.sftp import SftpMissing, SftpServer
 
 MakeServer = Callable[..., RedisProcess]
 
@@ -129,6 +130,20 @@ def s3() -> Iterator[S3Server]:
             yield service.start()
         finally:
             service.destroy()
+
+
+@pytest.fixture(scope="session")
+def sftp() -> Iterator[SftpServer]:
+    """A running SFTP service: sftp.entry("folder") is a repository there, by way of rclone."""
+    with tempfile.TemporaryDirectory(prefix="redis-backup-sftp-", ignore_cleanup_errors=True) as directory:
+        try:
+            service = SftpServer(Path(directory))
+        except SftpMissing as error:
+            pytest.skip(str(error))
+        try:
+            yield service.start()
+        finally:
+            service.kill()
 
 
 @pytest.fixture(scope="session")

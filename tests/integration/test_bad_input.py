@@ -13,7 +13,9 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -202,6 +204,24 @@ def test_replica_in_the_middle_of_a_synchronisation(any_build: Build, make_serve
             with untouched(shelf.root):
                 refused(name, every_module(shelf, replica)[name], "shop", "synchronisation", "not whole", "Wait")
         assert client.info("replication")["master_sync_in_progress"], "it went too fast to be tested"
+
+
+@pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_another_service_answers(words: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+
+        def answer() -> None:
+            client, _address = listener.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(words)
+
+        answering = threading.Thread(target=answer, daemon=True)
+        answering.start()
+        asked = {"login_port": listener.getsockname()[1]}
+        refused("redis_instance_info", asked, "is no Redis server", "Correct login_host")
+        answering.join()
 
 
 def test_server_that_hangs(shop: RedisProcess, shelf: Shelf) -> None:

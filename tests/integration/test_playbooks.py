@@ -16,7 +16,7 @@ from support.dataset import load_multiframe
 from support.machine import AgeKey
 from support.modules import run_module
 from support.plays import playbook_path, run_playbook
-from support.servers import Build, RedisProcess
+from support.servers import BUILD_NAMES, Build, RedisProcess, build_named
 from support.sites import Site
 from support.values import differences, snapshot_server, snapshot_values
 
@@ -47,11 +47,20 @@ def site(any_build: Build, make_server: Any, tmp_path: Path, age_key: AgeKey) ->
     return found
 
 
-@pytest.mark.parametrize("aof", ["yes", "no"])
+@pytest.mark.parametrize(
+    ("build_name", "aof"),
+    [
+        # the daily run takes each version once, and both AOF layouts
+        pytest.param(name, aof, marks=() if (aof == "yes") == (number % 2 == 0) else pytest.mark.long)
+        for number, name in enumerate(BUILD_NAMES)
+        for aof in ("yes", "no")
+    ],
+)
 def test_a_lost_server_comes_back_equal(
-    build: Build, aof: str, make_server: Any, server_root: Path, tmp_path: Path, age_key: AgeKey
+    build_name: str, aof: str, make_server: Any, server_root: Path, tmp_path: Path, age_key: AgeKey
 ) -> None:
     """The main job: everything that was backed up is there again, by an outside reading and by our digest."""
+    build = build_named(build_name)
     acl = server_root / "server1/data/users.acl"
     server = make_server(build, conf={"appendonly": aof, "aclfile": str(acl)}, start=False)
     acl.parent.mkdir(exist_ok=True)
@@ -103,6 +112,17 @@ def test_a_second_backup_within_max_age_changes_nothing(site: Site) -> None:
     second = site.play("backup", {"redis_backup_max_age": 3600}).ok()
     assert (first.changed, second.changed) == (1, 0)
     assert tree(site.repository) == before
+
+
+def test_enough_repositories(site: Site) -> None:
+    """One of two is missing: enough where one will do, and the operator is told."""
+    places = [{"name": "local", "path": str(site.repository)}, {"name": "gone", "path": str(site.directory / "gone")}]
+    asked: dict[str, Any] = {"redis_backup_repositories": places}
+    assert site.play("backup", asked).rc != 0
+    result = site.play("backup", {**asked, "redis_backup_repositories_min": 1}).ok()
+    made = result.last("Back up multiframe")["backup"]
+    assert made["repositories"] == ["local"] and "does not exist" in made["failed"]["gone"]
+    assert "repository gone lacks the backup" in result.stdout
 
 
 def test_check_mode_says_what_would_happen_and_touches_nothing(site: Site) -> None:

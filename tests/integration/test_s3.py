@@ -131,11 +131,22 @@ def test_end_of_an_upload_is_told_twice(s3: S3Server) -> None:
     assert s3.uploads(bucket) == []
 
 
+@pytest.mark.parametrize("size", [10, 6 << 20])
+def test_encrypted_at_rest(s3: S3Server, size: int) -> None:
+    """By the service, as it was asked: a small object and one of several parts."""
+    bucket, data = s3.bucket(), os.urandom(size)
+    sink = open_store(s3.entry(bucket, server_side_encryption="AES256")).create("a/b")
+    sink.write(data)
+    sink.commit()
+    assert s3.client.head_object(Bucket=bucket, Key="a/b")["ServerSideEncryption"] == "AES256"
+    assert s3.body(bucket, "a/b") == data
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_service_has_forgotten_the_upload(s3: S3Server, there: bool) -> None:
     """As Amazon's may when it is told twice: what counts is whether the object is there."""
     bucket, key = s3.bucket(), "a/b"
-    data = os.urandom(8 << 20)
+    data = os.urandom(5 << 20)  # one part
     sink = open_store(s3.entry(bucket)).create(key)
     sink.write(data)
     (upload,) = s3.client.list_multipart_uploads(Bucket=bucket)["Uploads"]

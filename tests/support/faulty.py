@@ -48,6 +48,8 @@ class FaultyProxy:
         self._fault: Fault | None = None
         self._at = 0
         self._lasting = False
+        self._words: tuple[str, ...] = ()
+        self._counted = 0
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -65,18 +67,25 @@ class FaultyProxy:
     def endpoint(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
-    def arm(self, fault: Fault | None = None, at: int = 0, *, lasting: bool = False) -> None:
-        """Count from 1 again, and spoil request `at`, or (`lasting`) all from that one on."""
+    def arm(
+        self, fault: Fault | None = None, at: int = 0, *, lasting: bool = False, words: tuple[str, ...] = ()
+    ) -> None:
+        """Count from 1 again, and spoil request `at`, or (`lasting`) all from that one on.
+
+        With `words`, only requests that have all of them count, but all that follow are spoilt.
+        """
         with self._counting:
             self.requests = []
-            self._fault, self._at, self._lasting = fault, at, lasting
+            self._fault, self._at, self._lasting, self._words = fault, at, lasting, words
+            self._counted = 0
 
     def next_fault(self, request: str) -> Fault | None:
         """Count a request; what is to happen to it."""
         with self._counting:
             self.requests.append(request)
-            number = len(self.requests)
-            hit = number == self._at or (self._lasting and number >= self._at)
+            counts = all(word in request for word in self._words)
+            self._counted += counts
+            hit = (counts and self._counted == self._at) or (self._lasting and self._counted >= self._at)
             return self._fault if hit else None
 
     def close(self) -> None:

@@ -38,6 +38,15 @@ def make_age_key(path: Path) -> AgeKey:
     return AgeKey(path, found[1])
 
 
+def make_ssh_key(path: Path) -> AgeKey:
+    """Write a new SSH key to `path`: age takes those too. Skips the test where no ssh-keygen is installed."""
+    try:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("an SSH key needs the package openssh-client")
+    return AgeKey(path, " ".join(path.with_name(f"{path.name}.pub").read_text().split()[:2]))
+
+
 @contextlib.contextmanager
 def tmpfs(size: str) -> Iterator[Path]:
     """Mount a new file system of that size (`2M`). Skips the test where mounting is not permitted."""

@@ -72,8 +72,8 @@ class Backup:
         return Path(self.repository["path"], SOURCE, "backup", self.label)
 
 
-def back_up(server: RedisProcess, place: Path, **params: Any) -> Backup:
-    """Back up a running server as SOURCE into the repository `place`/repository."""
+def back_up(server: RedisProcess, place: Path, *, values: Values | None = None, **params: Any) -> Backup:
+    """Back up a running server as SOURCE into the repository `place`/repository. Without `values`, all are read."""
     repository = {"name": "test", "path": str(place / "repository")}
     made = run_module(
         "redis_backup",
@@ -85,7 +85,7 @@ def back_up(server: RedisProcess, place: Path, **params: Any) -> Backup:
             **params,
         },
     )["backup"]
-    return Backup(repository, made["label"], snapshot_values(server.client()), made)
+    return Backup(repository, made["label"], snapshot_values(server.client()) if values is None else values, made)
 
 
 class Backups:

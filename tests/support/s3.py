@@ -65,7 +65,7 @@ class S3Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "GOMEMLIMIT": "400MiB"},
+                env={**os.environ, "GOMEMLIMIT": "400MiB", "WEED_S3_SSE_KEK": os.urandom(32).hex()},
                 start_new_session=True,
             )
         wait_for(self._serving, f"SeaweedFS to serve:\n{self.tail()}", timeout, 0.2)

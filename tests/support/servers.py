@@ -79,8 +79,9 @@ def builds() -> list[Build]:
 
 def free_port() -> int:
     """A free TCP port of 127.0.0.1, outside the range that outgoing connections take theirs from."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8  # each looks for ports of its own
     while True:
-        port = random.randrange(20000, 30000)
+        port = random.randrange(20000 + 1250 * worker, 21250 + 1250 * worker)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

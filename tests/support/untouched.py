@@ -20,7 +20,7 @@ from support.modules import ModuleFailed, run_module
 # Lock files and the empty folders they lie in: what a refused task may leave.
 _TRACES = re.compile(r"(.*/)?\.lock|\.redis_backup(/lock)?")
 _SAID_UNTOUCHED = re.compile(
-    r"nothing was (changed|deleted)|not touched|as (it|they) (was|were)|no backup was made|stays", re.IGNORECASE
+    r"nothing was (changed|deleted|removed)|not touched|as (it|they) (was|were)|no backup was made|stays", re.IGNORECASE
 )
 
 

@@ -6,34 +6,37 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import time
+from typing import Optional
 
 from .._errors import RepositoryError, ServerError
 from .._files import locked
+from .._repository.annotations import check_annotations
 from .._repository.catalog import read_entry
-from .._repository.identity import agree, require_name
-from .._repository.layout import (
-    MANIFEST,
-    backup_path,
-    backups_path,
-    is_label,
-)
+from .._repository.identity import HostState, agree, require_name
+from .._repository.layout import backups_path, is_label
 from .._repository.manifest import Manifest
+from .._repository.remains import clean_newest
 from .._repository.store import Store
 from .._server.instance import Instance
 from .._times import in_words, now
 from .request import BackupRequest, BackupResult
-from .write import ENGINE, result_of, some_failed, write_backup
+from .standing import Standing
+from .write import ENGINE, result_of, write_backup
 
-_REMAINS_LOOKED_AT = 32
 _CLOCK_SKEW = 300.0
 _SHRUNK = 0.5
+_GIVE_WAY = 0.5  # seconds
+
+Newest = dict[str, Optional[Manifest]]
+"""The newest usable backup of each repository, by the repository's name."""
 
 
 def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool = False) -> BackupResult:
     """Back `instance` up as `request` says. Idempotent within `max_age`.
 
-    Raises RedisBackupError; then no repository shows an incomplete backup, and the server is as it was.
+    Raises RedisBackupError; then no repository shows an incomplete backup, and the server is as it was. A repository
+    that fails fails alone, but for one that knows the name as another server's: then nothing is done at all.
     """
     facts = instance.require_running()
     name = instance.name
@@ -45,14 +48,15 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
             hint="Back up the primary, or another replica, or mend the link first",
         )
     require_name(name)
-    asked = request
-    request, absent = _usable_stores(request, check_mode)
+    standing = Standing(request.stores, request.least, instance.title)
+    for store in standing.each():
+        with standing.trying(store):
+            store.prepare(dry=check_mode)
     # Asked before anything is written: the place may be somebody else's.
-    agree(list(request.stores), name, request.state, adopt=request.adopt, dry=True)
+    agree(standing.alive, name, request.state, adopt=request.adopt, dry=True, lose=standing.lose)
+    standing.require_one()
     if check_mode:
-        if absent:
-            raise some_failed(instance, "that would be made", absent, [])
-        return _planned(name, request)
+        return _planned(name, request, standing)
     busy = RepositoryError(
         f"another task is at work on {instance.title} on this host",
         untouched="Nothing was changed",
@@ -60,40 +64,67 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
     )
     with contextlib.ExitStack() as held:
         held.enter_context(locked(request.state.lock_path(name), busy=busy))
-        for store in request.stores:
-            held.enter_context(store.lock(name))
-        identity = agree(list(request.stores), name, request.state, adopt=request.adopt)
-        actions = [action for store in request.stores for action in _clean(store, name)]
-        young = _young_enough(name, request)
-        if young is not None and not absent:
-            return BackupResult(bool(actions), actions, result_of(young, [s.name for s in asked.stores]))
-        _refuse_when_full(name, request)
-        before, last = _newest_lines(name, request), newest_manifest(request.stores[0], name)
-        result = write_backup(instance, facts, identity, request, actions)
+        actions: list[str] = []
+        warnings: list[str] = []
+        _lock_each(held, name, standing, actions)
+        identity = agree(standing.alive, name, request.state, adopt=request.adopt, lose=standing.lose)
+        newest: Newest = {}
+        for store in standing.each():
+            with standing.trying(store):
+                done, stays = clean_newest(store, name)
+                actions += done
+                warnings += stays
+                newest[store.name] = newest_manifest(store, name)
+        standing.rest(_rested(request, standing, newest))
+        young = _young_enough(request, standing, newest)
+        if young is None:
+            for store in standing.each():
+                with standing.trying(store):
+                    _refuse_when_full(name, store, newest[store.name])
+            young = _young_enough(request, standing, newest)
+        if young is not None:
+            kept = BackupResult(bool(actions), actions, result_of(young, standing.names), warnings=warnings)
+            return standing.judged(kept, young.label)
+        before = _lines(standing, newest)
+        serial = _next_serial(name, request.state, newest, warnings)
+        result = write_backup(instance, facts, identity, serial, request, standing, actions)
         backup = result.backup or {}
-        if absent:
-            raise some_failed(instance, backup["label"], absent, backup["repositories"])
-        result.diff = {"before": before, "after": _newest_lines(name, request)}
+        after = dict.fromkeys(standing.names, f"{backup['label']}, {backup['keys']} keys")
+        result.diff = {"before": before, "after": _lines(standing, newest, after)}
+        last = _last(newest)
         if last is not None and backup["keys"] < (last.keys - last.expires) * _SHRUNK:
-            result.warnings.append(
+            warnings.append(
                 f"the backup {backup['label']} of {instance.title} holds {backup['keys']} keys, {last.label} before it "
                 f"{last.keys}: look whether the server has lost data"
             )
-        return result
+        result.warnings = warnings
+        return standing.judged(result, backup["label"])
 
 
-def _usable_stores(request: BackupRequest, check_mode: bool) -> tuple[BackupRequest, dict[str, RepositoryError]]:
-    """The request with those stores only that can be written, and why the others cannot. Raises when none can."""
-    absent: dict[str, RepositoryError] = {}
-    for store in request.stores:
-        try:
-            store.prepare(dry=check_mode)
-        except RepositoryError as error:
-            absent[store.name] = error
-    usable = tuple(store for store in request.stores if store.name not in absent)
-    if not usable:
-        raise next(iter(absent.values()))
-    return replace(request, stores=usable), absent
+def _lock_each(held: contextlib.ExitStack, name: str, standing: Standing, actions: list[str]) -> None:
+    """Take the locks of all repositories, in one order for all controllers.
+
+    Whoever comes second somewhere gives way: the first one shall get the rest too, and not share it with us by chance.
+    """
+    for store in sorted(standing.alive, key=lambda store: store.where()):
+        before = len(standing.failed)
+        with standing.trying(store):
+            word = held.enter_context(store.lock(name))
+            actions += [f"{word} ({store.where()})"] if word else []
+        if len(standing.failed) > before:
+            time.sleep(_GIVE_WAY)
+    standing.require_one()
+
+
+def check_request(request: BackupRequest) -> None:
+    """Refuse what can be refused before anything is asked or written. Raises RedisBackupError."""
+    check_annotations(request.annotations)
+    if not 1 <= request.least <= len(request.stores):
+        raise RepositoryError(
+            f"repositories_min is {request.least}, with {len(request.stores)} repositories",
+            untouched="Nothing was changed",
+            hint="Give a number from 1 to that of the repositories",
+        )
 
 
 def newest_manifest(store: Store, instance: str) -> Manifest | None:
@@ -105,62 +136,86 @@ def newest_manifest(store: Store, instance: str) -> Manifest | None:
     return None
 
 
-def _young_enough(name: str, request: BackupRequest) -> Manifest | None:
-    """The backup that makes a new one needless: no older than max_age, in every store."""
-    if request.max_age is None:
-        return None
-    newest = [newest_manifest(store, name) for store in request.stores]
+def _young_enough(request: BackupRequest, standing: Standing, newest: Newest) -> Manifest | None:
+    """The backup that makes a new one needless: no older than max_age, in every store that could take one.
+
+    Where one of those lacks it, all get a new one: so the repositories keep one step, and the server is read once.
+    """
     oldest = None
-    for manifest in newest:
-        age = now() - manifest.snapshot_time if manifest is not None else None
-        if manifest is None or age is None or not -_CLOCK_SKEW <= age <= request.max_age:
-            return None  # dated in the future, it was made by a clock that was wrong
+    for name in standing.names:
+        manifest = newest.get(name)
+        limits = [limit for limit in (request.max_age, request.max_ages.get(name)) if limit is not None]
+        if manifest is None or not limits or not _is_young(manifest, max(limits)):
+            return None
         if oldest is None or manifest.snapshot_time < oldest.snapshot_time:
             oldest = manifest
     return oldest
 
 
-def _planned(name: str, request: BackupRequest) -> BackupResult:
-    young = None
-    with contextlib.suppress(RepositoryError):
-        young = _young_enough(name, request)
+def _rested(request: BackupRequest, standing: Standing, newest: Newest) -> dict[str, str]:
+    """The repositories whose newest backup is young enough for their own tier, with its label."""
+    found = {}
+    for name in standing.names:
+        manifest, limit = newest.get(name), request.max_ages.get(name)
+        if manifest is not None and limit is not None and _is_young(manifest, limit):
+            found[name] = manifest.label
+    return found
+
+
+def _is_young(manifest: Manifest, limit: float) -> bool:
+    """Whether its data is at most so many seconds old; what is dated in the future was made by a wrong clock."""
+    return -_CLOCK_SKEW <= now() - manifest.snapshot_time <= limit
+
+
+def _planned(name: str, request: BackupRequest, standing: Standing) -> BackupResult:
+    newest: Newest = {}
+    for store in standing.each():
+        with standing.trying(store):
+            newest[store.name] = newest_manifest(store, name)
+    standing.rest(_rested(request, standing, newest))
+    young = _young_enough(request, standing, newest)
     if young is not None:
-        return BackupResult(False, [], result_of(young, [s.name for s in request.stores]))
-    after = "".join(f"{store.name}: a new backup\n" for store in request.stores)
-    diff = {"before": _newest_lines(name, request), "after": after}
-    return BackupResult(True, [f"would back up {name} to {s.where()}" for s in request.stores], None, diff)
+        return standing.judged(BackupResult(False, [], result_of(young, standing.names)), young.label)
+    after = dict.fromkeys(standing.names, "a new backup")
+    diff = {"before": _lines(standing, newest), "after": _lines(standing, newest, after)}
+    plan = [f"would back up {name} to {store.where()}" for store in standing.alive]
+    return standing.judged(BackupResult(True, plan, None, diff), "")
 
 
-def _newest_lines(name: str, request: BackupRequest) -> str:
-    """The newest backup of each store, a line each: the two sides of a diff."""
+def _lines(standing: Standing, newest: Newest, new: dict[str, str] | None = None) -> str:
+    """The newest backup of each store, a line each: one side of a diff."""
     lines = []
-    for store in request.stores:
-        newest = newest_manifest(store, name)
-        lines.append(f"{store.name}: {newest.label}, {newest.keys} keys\n" if newest else f"{store.name}: no backup\n")
+    for name in standing.asked:
+        last = newest.get(name)
+        told = f"{last.label}, {last.keys} keys" if last else "no backup"
+        lines.append(f"{name}: {(new or {}).get(name, told)}\n")
     return "".join(lines)
 
 
-def _clean(store: Store, name: str) -> list[str]:
-    """Remove what writers that died left of this instance. We hold its lock: nobody writes there now."""
-    actions = []
-    labels = [n for n in store.names(backups_path(name)) if is_label(n)]
-    for label in labels[-_REMAINS_LOOKED_AT:]:
-        if MANIFEST not in store.names(backup_path(name, label)):
-            store.remove(backup_path(name, label))
-            actions.append(f"removed the remains of the unfinished backup {label} from {store.where()}")
-    return actions
+def _last(newest: Newest) -> Manifest | None:
+    """The newest backup of all repositories."""
+    found = [manifest for manifest in newest.values() if manifest is not None]
+    return max(found, key=lambda manifest: manifest.label, default=None)
 
 
-def _refuse_when_full(name: str, request: BackupRequest) -> None:
-    """A store with less room than the last backup took is refused before anything is written."""
-    for store in request.stores:
-        free = store.free_bytes()
-        last = newest_manifest(store, name) if free is not None else None
-        if last is not None and free is not None:
-            needed = sum(f.stored_size for f in last.files)
-            if free < needed:
-                raise RepositoryError(
-                    f"{store.where()} has {free} bytes left, the last backup of {name} took {needed}",
-                    untouched="The server and the earlier backups are as they were",
-                    hint="Free or add room there, or prune old backups",
-                )
+def _next_serial(name: str, state: HostState, newest: Newest, warnings: list[str]) -> int:
+    """A number above those of all backups before, remembered by the host: no clock can make it fall."""
+    serial = 1 + max([state.serial(name), *(manifest.serial for manifest in newest.values() if manifest is not None)])
+    try:
+        state.write_serial(name, serial)
+    except RepositoryError as error:  # a full disk of the host is no reason to make no backup
+        warnings.append(f"the serial of this backup could not be remembered: {error}")
+    return serial
+
+
+def _refuse_when_full(name: str, store: Store, last: Manifest | None) -> None:
+    """A store with less room than the last backup took is refused before anything is written to it."""
+    free = store.free_bytes() if last is not None else None
+    if last is not None and free is not None:
+        needed = sum(f.stored_size for f in last.files)
+        if free < needed:
+            raise RepositoryError(
+                f"{store.where()} has {free} bytes left, the last backup of {name} took {needed}",
+                untouched="The server and the earlier backups are as they were",
+                hint="Free or add room there, or prune old backups",
+            )

@@ -16,16 +16,27 @@ from .._repository.store import Store
 
 @dataclass(frozen=True)
 class BackupRequest:
-    """One backup of one instance into one or several repositories. Times are seconds."""
+    """One backup of one instance into one or several repositories. Times are seconds.
+
+    `repositories_min` of the stores must have it for the task to succeed; all of them where it is None. `max_ages`
+    holds the age, by a store's name, up to which its newest backup makes a new one needless there.
+    """
 
     stores: tuple[Store, ...]
     state: HostState
     packing: Packing
     source: str = "auto"
     max_age: float | None = None
+    max_ages: Mapping[str, float] = field(default_factory=dict)
     annotations: Mapping[str, Any] = field(default_factory=dict)
     adopt: bool = False
     wait_timeout: float = 3600.0
+    repositories_min: int | None = None
+
+    @property
+    def least(self) -> int:
+        """How many repositories must have the backup in the end."""
+        return len(self.stores) if self.repositories_min is None else self.repositories_min
 
 
 @dataclass

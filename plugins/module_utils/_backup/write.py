@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Callable
 
-from .._errors import RedisBackupError, RepositoryError, SnapshotError
+from .._errors import RepositoryError, SnapshotError
 from .._repository.layout import (
     MANIFEST,
     SUMS,
     backup_path,
-    backups_path,
     make_label,
     stored_name,
     sums_text,
 )
 from .._repository.manifest import Manifest, StoredFile, seal
-from .._repository.pipeline import quietly_abort, store_chunks
+from .._repository.pipeline import SinksFailedError, quietly_abort, store_chunks
 from .._repository.store import Sink, Store
 from .._server.facts import Facts, parse_modules
 from .._server.instance import Instance
@@ -36,6 +35,7 @@ from .._times import from_iso, now, to_iso
 from .request import BackupRequest, BackupResult
 from .server_files import collect
 from .snapshots import open_snapshot
+from .standing import Standing
 
 ENGINE = "rdb"
 
@@ -52,15 +52,25 @@ class _HeaderTap:
 
 
 def write_backup(
-    instance: Instance, facts: Facts, identity: str, request: BackupRequest, actions: list[str]
+    instance: Instance,
+    facts: Facts,
+    identity: str,
+    serial: int,
+    request: BackupRequest,
+    standing: Standing,
+    actions: list[str],
 ) -> BackupResult:
+    """Write one backup to the repositories that are still in. One that fails on the way is out, and has nothing of it.
+
+    Raises when none is left, or when the data itself cannot be had.
+    """
     begun, started = time.monotonic(), now()
-    label = _free_label(request.stores, instance.name)
+    failed = standing.failed
+    label = _free_label(standing, instance.name)
     folder = backup_path(instance.name, label)
     encrypted = bool(request.packing.recipients)
     notes: list[str] = []
-    failed: dict[str, RepositoryError] = {}
-    stores = {store.name: store for store in request.stores}
+    stores = {store.name: store for store in standing.alive}
     try:
         rate = facts.number("instantaneous_ops_per_sec")
         baseline = {"ping_ms": ping_latency(instance.server), "ops_per_second": rate}
@@ -69,6 +79,10 @@ def write_backup(
             rdb, report, header = _store_rdb(source, program, folder, stores, failed, request)
             origin = source.origin
         server, kept, missing = _store_server_files(instance, folder, stores, failed, request)
+    except RepositoryError:
+        _forget(stores, folder)
+        standing.require_one()
+        raise
     except BaseException:
         _forget(stores, folder)
         raise
@@ -81,6 +95,7 @@ def write_backup(
         "label": label,
         "instance": instance.name,
         "uuid": identity,
+        "serial": serial,
         "engine": ENGINE,
         "source": origin.method,
         "started": to_iso(started),
@@ -95,6 +110,7 @@ def write_backup(
             "expired": report.expired,
             "databases": {db: dict(count) for db, count in origin.keyspace.items()},
             "databases_exact": origin.window is not None and origin.window.exact,
+            "field_ttls": facts.hashes_with_field_ttls,
         },
         "files": [asdict(file) for file in files],
         "server_files": {"kept": kept, "missing": missing, "redacted": not encrypted},
@@ -110,19 +126,22 @@ def write_backup(
             with _noted(failed, name):
                 store.write(f"{folder}/{SUMS}", sums_text([(f.name, f.sha256) for f in files]).encode())
                 store.write(f"{folder}/{MANIFEST}", seal(document))
-    _forget({name: stores[name] for name in failed}, folder)
-    done = [name for name in stores if name not in failed]
+    _forget({name: store for name, store in stores.items() if name in failed}, folder)
+    done = standing.names
     actions += [*notes, *(f"wrote {label} to {stores[name].where()}" for name in done)]
-    if failed:
-        raise some_failed(instance, label, failed, done)
+    standing.require_one()
     return BackupResult(True, actions, result_of(manifest, done))
 
 
-def _free_label(stores: tuple[Store, ...], name: str) -> str:
+def _free_label(standing: Standing, name: str) -> str:
     """A label that no store has. Labels have seconds: a second backup within one waits for the next."""
     while True:
         label = make_label(now(), ENGINE)
-        if not any(label in store.names(backups_path(name)) for store in stores):
+        taken = False
+        for store in standing.each():
+            with standing.trying(store):
+                taken = bool(store.names(backup_path(name, label))) or taken
+        if not taken:
             return label
         time.sleep(0.1)
 
@@ -165,7 +184,11 @@ def _store(
     name = stored_name(content, encrypted=bool(request.packing.recipients))
     sinks = _open_sinks(stores, failed, f"{folder}/{name}")
     try:
-        stored, lost = store_chunks(chunks, request.packing, sinks, taps=taps, threads=threads)
+        try:
+            stored, lost = store_chunks(chunks, request.packing, sinks, taps=taps, threads=threads)
+        except SinksFailedError as error:
+            failed.update(error.errors)
+            raise
         failed.update(lost)
         proven(stored.size)
         for store_name, sink in sinks.items():
@@ -247,18 +270,6 @@ def _forget(stores: dict[str, Store], folder: str) -> None:
             store.remove(folder)
 
 
-def some_failed(
-    instance: Instance, label: str, failed: dict[str, RepositoryError], done: list[str]
-) -> RedisBackupError:
-    reasons = "; ".join(str(error) for error in failed.values())
-    complete = f"It is complete in: {', '.join(done)}" if done else "No repository has it"
-    return RepositoryError(
-        f"the backup {label} of {instance.title} failed in {', '.join(failed)}: {reasons}",
-        untouched=f"{complete}; the earlier backups are as they were",
-        failed_repositories=sorted(failed),
-    )
-
-
 def _window_words(origin: SnapshotOrigin) -> str:
     window = origin.window
     if window is None or window.changes is None:
@@ -274,6 +285,7 @@ def _server_document(facts: Facts, header: RdbHeader, origin: SnapshotOrigin) ->
         "rdb_magic": header.format.magic,
         "rdb_version": header.format.version,
         "modules": parse_modules(facts.info),
+        "functions": facts.number("number_of_functions"),
         "run_id": facts.info.get("run_id", ""),
         "replid": origin.replid or header.aux.get("repl-id", ""),
         "repl_offset": origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdecimal() else None,

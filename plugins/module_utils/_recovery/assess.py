@@ -13,14 +13,17 @@ from typing import Any
 from .._config.quoting import ENCODING, ERRORS
 from .._config.writes import are_closed
 from .._errors import RepositoryError
-from .._repository.catalog import Entry, choose, list_backups, passed_over, readable_stores
+from .._repository.catalog import list_backups, readable_stores
+from .._repository.choose import choose, passed_over
+from .._repository.entry import Entry
 from .._repository.store import Store
+from .._repository.suspects import SHRINK_RATIO, suspects
 from .._restore.closing import writes_are_closed
 from .._restore.journal import SWAPPED, Journal, Workspace
 from .._server.describe import describe
 from .._server.instance import Instance
 from .._times import now, to_iso
-from .damage import failure_time, find_damage, holds_data, suspects
+from .damage import failure_time, find_damage, holds_data
 from .remains import data_files, unit_exit_time
 
 
@@ -33,7 +36,7 @@ class Question:
     label: str = "latest"
     at: float | None = None
     failed_at: float | None = None
-    shrink_ratio: float = 0.5
+    shrink_ratio: float = SHRINK_RATIO
 
 
 def _chosen(question: Question, stores: Sequence[Store]) -> tuple[Entry | None, str, list[str]]:

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._errors import RecoveryError
-from .._repository.catalog import Entry
 from .._repository.manifest import Manifest
 from .._times import to_iso
 from .remains import DataFile
@@ -71,25 +69,6 @@ def holds_data(*, state: str, keys: int | None, files: list[DataFile] | None) ->
     if state != "down":
         return bool(keys)
     return any(not f.blank for f in files)
-
-
-def suspects(entries: Sequence[Entry], shrink_ratio: float) -> dict[str, str]:
-    """The backups that hold far fewer lasting keys than those before them, by label, with the reason.
-
-    A server that came up empty goes on making backups: they must not stand for what was lost.
-    """
-    found: dict[str, str] = {}
-    good: Manifest | None = None
-    for manifest in (e.manifest for e in entries if e.manifest is not None):
-        lasting = manifest.keys - manifest.expires
-        if good is not None and lasting < (good.keys - good.expires) * shrink_ratio:
-            found[manifest.label] = (
-                f"it holds {manifest.keys} keys, {good.label} before it {good.keys}: "
-                "the data was lost before it was made (name its label to use it)"
-            )
-        else:
-            good = manifest
-    return found
 
 
 def failure_time(

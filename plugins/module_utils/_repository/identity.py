@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Callable
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._files import make_dirs, read_json, write_json
@@ -40,12 +43,13 @@ class HostState:
     def _path(self, instance: str) -> str:
         return os.path.join(self.folder, "instances", f"{instance}.json")
 
-    def read(self, instance: str) -> str:
-        """The instance's UUID on this host; empty when it has none yet."""
+    def _document(self, instance: str) -> dict[str, Any]:
+        """What this host remembers of the instance; empty when nothing yet."""
         try:
-            return str(read_json(self._path(instance))["uuid"])
+            found = read_json(self._path(instance))
+            return {**found, "uuid": str(found["uuid"])}
         except (FileNotFoundError, NotADirectoryError):
-            return ""
+            return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RepositoryError(
                 f"{self._path(instance)} cannot be read: {error}",
@@ -53,11 +57,30 @@ class HostState:
                 hint="Remove it when it is damaged, and run once with adopt: true",
             ) from None
 
+    def read(self, instance: str) -> str:
+        """The instance's UUID on this host; empty when it has none yet."""
+        return str(self._document(instance).get("uuid", ""))
+
+    def serial(self, instance: str) -> int:
+        """The largest serial that a backup of the instance was given on this host; 0 when none was."""
+        found = self._document(instance).get("serial", 0)
+        return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
+
     def write(self, instance: str, identity: str) -> None:
         """Remember that `instance` on this host is `identity`."""
+        self._write(instance, identity, self.serial(instance))
+
+    def write_serial(self, instance: str, serial: int) -> None:
+        """Remember the serial of the newest backup: a clock that jumps back, or an empty store, does not lower it."""
+        self._write(instance, self.read(instance), serial)
+
+    def _write(self, instance: str, identity: str, serial: int) -> None:
+        document: dict[str, Any] = {"instance": instance, "uuid": identity}
+        if serial:
+            document["serial"] = serial
         try:
             make_dirs(os.path.dirname(self._path(instance)))
-            write_json(self._path(instance), {"instance": instance, "uuid": identity})
+            write_json(self._path(instance), document)
         except OSError as error:
             raise RepositoryError(
                 f"{self._path(instance)} cannot be written: {error.strerror}",
@@ -106,13 +129,25 @@ def stored_identity(store: Store, instance: str) -> str:
         ) from None
 
 
-def agree(stores: list[Store], instance: str, host: HostState, *, adopt: bool, dry: bool = False) -> str:
+def agree(
+    stores: list[Store],
+    instance: str,
+    host: HostState,
+    *,
+    adopt: bool,
+    dry: bool = False,
+    lose: Callable[[Store, RepositoryError], None] | None = None,
+) -> str:
     """The UUID under which backups of `instance` are written, made known to the host and to every store (not if `dry`).
 
-    Raises RepositoryError where a store knows the name as another server, unless `adopt`.
+    Raises RepositoryError where a store knows the name as another server, unless `adopt`. A store that cannot tell is
+    handed to `lose` with its error, and the others agree; without `lose` its error is raised.
     """
     mine = host.read(instance)
-    known = {store.name: stored_identity(store, instance) for store in stores}
+    known: dict[str, str] = {}
+    for store in stores:
+        with _alone(store, lose):
+            known[store.name] = stored_identity(store, instance)
     others = {name: found for name, found in known.items() if found and found != mine}
     if others and not adopt:
         name, found = next(iter(others.items()))
@@ -124,12 +159,28 @@ def agree(stores: list[Store], instance: str, host: HostState, *, adopt: bool, d
             hint=_HINT,
         )
     identity = next(iter(others.values()), "") or mine or str(uuid.uuid4())
-    if dry:
+    if dry or not known:
         return identity
     if identity != mine:
         host.write(instance, identity)
     for store in stores:
-        if known[store.name] != identity:
-            document = {"instance": instance, "uuid": identity}
-            store.write(f"{instance}/{IDENTITY}", json.dumps(document, indent=2).encode() + b"\n")
+        if known.get(store.name, identity) != identity:
+            with _alone(store, lose):
+                write_identity(store, instance, identity)
     return identity
+
+
+def write_identity(store: Store, instance: str, identity: str) -> None:
+    """Make known to a repository who `instance` is."""
+    document = {"instance": instance, "uuid": identity}
+    store.write(f"{instance}/{IDENTITY}", json.dumps(document, indent=2).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _alone(store: Store, lose: Callable[[Store, RepositoryError], None] | None) -> Iterator[None]:
+    try:
+        yield
+    except RepositoryError as error:
+        if lose is None:
+            raise
+        lose(store, error)

@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .._errors import ProgramError, RedisBackupError
 from .._times import from_iso, now
-from .catalog import list_backups, list_instances, newest_before
+from .cache import CatalogCache
+from .catalog import list_backups, list_instances
+from .choose import newest_before
+from .entry import Entry
 from .store import Store
+from .suspects import suspects
+
+_AT_ONCE = 8
 
 
 def moment(at: str | None) -> float | None:
@@ -25,16 +32,27 @@ def moment(at: str | None) -> float | None:
 
 
 def show_catalog(
-    stores: Sequence[Store], instance: str | None, *, at: str | None, usable_only: bool, query: str | None
+    stores: Sequence[Store],
+    instance: str | None,
+    *,
+    at: str | None,
+    usable_only: bool,
+    query: str | None,
+    cache: CatalogCache | None = None,
 ) -> dict[str, Any]:
     """`backups`, `latest`, `archive` and `rpo_seconds` of one instance, or the backups of all."""
     until = moment(at)
     names = [instance] if instance else list_instances(stores)
-    for store in stores:
-        store.names("")  # a repository that is not there is an error, not an empty catalog
-    entries = [entry for name in names for entry in list_backups(stores, name)]
-    latest = newest_before(entries, until) if instance else None
-    shown: Any = [entry.as_result() for entry in entries if entry.usable or not usable_only]
+    with ThreadPoolExecutor(_AT_ONCE) as workers:  # many small questions to a service that is far away
+        catalogs = list(workers.map(lambda name: list_backups(stores, name, cache), names))
+    doubtful = [suspects(entries) for entries in catalogs]
+    latest = _latest(catalogs[0], doubtful[0], until) if instance else None
+    shown: Any = [
+        {**entry.as_result(), "suspect": why.get(entry.label)}
+        for entries, why in zip(catalogs, doubtful)
+        for entry in entries
+        if entry.usable or not usable_only
+    ]
     rpo = None
     if latest is not None and latest.manifest is not None:
         rpo = max((until if until is not None else now()) - latest.manifest.snapshot_time, 0.0)
@@ -44,6 +62,12 @@ def show_catalog(
         "archive": {},
         "rpo_seconds": rpo,
     }
+
+
+def _latest(entries: Sequence[Entry], doubtful: Mapping[str, str], until: float | None) -> Entry | None:
+    """What a recovery would use: a suspect only where there is nothing else."""
+    trusted = [entry for entry in entries if entry.label not in doubtful]
+    return newest_before(trusted, until) or newest_before(entries, until)
 
 
 def search(query: str, data: Any) -> Any:

@@ -5,7 +5,8 @@
 
     <instance>/instance.json
     <instance>/backup/<label>/{dump.rdb.zst[.age], server.tar.zst[.age], SHA256SUMS, manifest.json}
-    <instance>/backup/<label>/verification/<time>.json
+    <instance>/backup/<label>/verification/<time>-<level>.json
+    <instance>/backup/<label>/acknowledged.json
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+VERIFICATION = "verification"
+ACKNOWLEDGED = "acknowledged.json"
 IDENTITY = "instance.json"
 LOCK = ".lock"
 PART = ".part"
@@ -35,6 +38,12 @@ def make_label(seconds: float, engine: str) -> str:
 def is_label(name: str) -> bool:
     """Whether a folder's name is a backup's label."""
     return _LABEL.fullmatch(name) is not None
+
+
+def is_added(path: str) -> bool:
+    """Whether a file is added to a backup that exists already, by what verifies or acknowledges it."""
+    names = path.split("/")
+    return names[-1] == ACKNOWLEDGED or VERIFICATION in names[-2:-1]
 
 
 def backups_path(instance: str) -> str:

@@ -19,6 +19,7 @@ from .layout import is_label
 
 FORMAT = 1
 _SEAL = "sha256"
+_PACKING = ("files", "compression", "encryption", "reencrypted", "server_files")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _REQUIRED = ("label", "instance", "uuid", "engine", "started", "finished", "snapshot_time", "server", "keys", "files")
 
@@ -78,6 +79,34 @@ class Manifest:
     def files(self) -> list[StoredFile]:
         return [StoredFile(**entry) for entry in self.document["files"]]
 
+    @property
+    def seal(self) -> str:
+        """The SHA-256 over all that it says: two copies with one seal are byte for byte the same backup."""
+        return str(self.document.get(_SEAL, ""))
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What copies of one backup share, also those that are packed or encrypted anew."""
+        said = {name: value for name, value in self.document.items() if name not in _PACKING}
+        data = (f for f in self.files if f.kind != "server")  # which a copy in the clear keeps without passwords
+        return (_canonical(said), *((f.content, f.kind, f.size) for f in data))
+
+    @property
+    def serial(self) -> int:
+        """Which backup of its instance it is: larger than all before it, whatever clocks said; 0 where unknown."""
+        found = self.document.get("serial", 0)
+        return found if _is_count(found) else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data set's files, as a server would read them."""
+        return sum(f.size for f in self.files if f.kind != "server")
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        found = self.document.get("annotations")
+        return found if isinstance(found, dict) else {}
+
     def file(self, kind: str) -> StoredFile | None:
         """The stored file of a kind (`rdb`, `server`)."""
         return next((entry for entry in self.files if entry.kind == kind), None)
@@ -92,8 +121,10 @@ class Manifest:
 
     @property
     def expires(self) -> int:
-        """Keys that carry an expiry time."""
-        return int(self.document["keys"]["expires"])
+        """Keys that may go by themselves: those with an expiry time, and hashes whose fields have one."""
+        keys = self.document["keys"]
+        fields = keys.get("field_ttls")
+        return min(int(keys["expires"]) + (fields if _is_count(fields) else 0), self.keys)
 
     @property
     def rdb_format(self) -> RdbFormat:

@@ -35,11 +35,20 @@ def open_store(entry: Mapping[str, Any]) -> Store:
             region=entry.get("region"),
             access_key=entry.get("access_key"),
             secret_key=entry.get("secret_key"),
+            path_style=entry.get("path_style"),
             storage_class=entry.get("storage_class"),
+            encryption=entry.get("server_side_encryption"),
+            kms_key_id=entry.get("kms_key_id"),
             lock_mode=lock.get("mode"),
             lock_days=int(lock.get("days") or 0),
             ca_certs=entry.get("ca_certs"),
             validate_certs=entry.get("validate_certs") is not False,
         )
         return S3Store(name, place, create=bool(entry.get("create")))
+    if kind == "rclone":
+        from .rclone import RcloneStore
+        from .rclone_place import make_place
+
+        remote = make_place(name, entry.get("remote") or "", entry.get("path") or "", entry.get("config_file"))
+        return RcloneStore(name, remote, create=bool(entry.get("create")))
     raise RepositoryError(f"repository {name}: type {kind!r} is not known", untouched="Nothing was changed")

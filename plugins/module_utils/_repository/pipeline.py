@@ -18,7 +18,7 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Protocol, cast
@@ -62,11 +62,20 @@ def unpack_programs(*, encrypted: bool, identities: Sequence[str]) -> list[list[
     return chain
 
 
+class UnopenedError(ProgramError):
+    """Stored bytes are those of the manifest, and `program` could not open them; it ended with `code` and `words`."""
+
+    program = ""
+    code = 0
+    words = ""
+
+
 class _Chain:
     """Programs joined by pipes: `stdin` of the first, `stdout` of the last, their complaints kept."""
 
     def __init__(self, programs: list[list[str]]) -> None:
         self._programs = programs
+        self.failed = ("", 0)  # the program that `complaint` tells of, and how it ended
         self._errors = [tempfile.TemporaryFile() for _program in programs]
         self._processes: list[subprocess.Popen[bytes]] = []
         previous: Any = subprocess.PIPE
@@ -120,6 +129,7 @@ class _Chain:
             code = process.wait()
             if code not in (0, -13):
                 complaints.seek(0)
+                self.failed = (os.path.basename(argv[0]), code)
                 return f"{os.path.basename(argv[0])} ended with {code}: {last_words(complaints.read())}"
         return None
 
@@ -131,6 +141,15 @@ class Stored:
     size: int
     stored_size: int
     sha256: str
+
+
+class SinksFailedError(RepositoryError):
+    """Every sink has failed: the last one's error, and all of them by name."""
+
+    def __init__(self, errors: dict[str, RepositoryError]) -> None:
+        last = list(errors.values())[-1]
+        super().__init__(last.what, untouched=last.untouched, hint=last.hint, **last.details)
+        self.errors = errors
 
 
 class _Drain(threading.Thread):
@@ -183,7 +202,7 @@ def store_chunks(
     """Pack `chunks` into all sinks in one reading. The sinks are left uncommitted.
 
     Returns what was stored, and the errors of the sinks that failed on the way. Raises ProgramError when a program of
-    the chain fails, the last RepositoryError when every sink has failed, and whatever `chunks` raises.
+    the chain fails, SinksFailedError when every sink has failed, and whatever `chunks` raises.
     """
     size = 0
     with _Chain(packing.programs(threads=threads)) as chain:
@@ -208,7 +227,7 @@ def store_chunks(
         if not drain.ended:
             raise RuntimeError("the thread that stores a backup has died")
         if drain.hopeless and drain.errors:
-            raise list(drain.errors.values())[-1]
+            raise SinksFailedError(drain.errors)
         complaint = chain.complaint()
         if complaint:
             raise ProgramError(complaint, untouched="No backup was made; the earlier ones are as they were")
@@ -251,7 +270,7 @@ class _Feed(threading.Thread):
 
 def load_chunks(
     stream: BinaryIO, file: StoredFile, where: str, *, encrypted: bool, identities: Sequence[str]
-) -> Iterator[memoryview]:
+) -> Generator[memoryview, None, None]:
     """The plain bytes of a stored file. When the last has been given, size and SHA-256 have been found right.
 
     What was yielded must not be used before the iterator has ended well. Raises DamagedError when the stored bytes are
@@ -279,15 +298,39 @@ def load_chunks(
         _judge(feed, file, where)
         complaint = chain.complaint()
         if complaint:
-            raise ProgramError(
+            unopened = UnopenedError(
                 f"{where} has the right bytes but cannot be opened: {complaint}",
                 untouched="The live data was not touched",
                 hint="Give the age identity that belongs to one of the backup's recipients" if encrypted else "",
             )
+            unopened.program, unopened.code = chain.failed
+            unopened.words = complaint
+            raise unopened
         if count != file.size:
             raise DamagedError(
                 f"{where} holds {count} bytes, its manifest says {file.size}", untouched="The live data was not touched"
             )
+
+
+def stored_chunks(stream: BinaryIO, file: StoredFile, where: str) -> Iterator[memoryview]:
+    """The bytes of a stored file as they are. When the last has been given, size and SHA-256 have been found right.
+
+    What was yielded must not be used before the iterator has ended well. Raises DamagedError, or RepositoryError when
+    the file cannot be read on.
+    """
+    digest, count = hashlib.sha256(), 0
+    view = memoryview(bytearray(_READ_BYTES))
+    while True:
+        try:
+            got = stream.readinto(view)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise RepositoryError(f"{where} cannot be read: {error.strerror}") from None
+        if not got:
+            break
+        digest.update(view[:got])
+        count += got
+        yield view[:got]
+    _compare(count, digest.hexdigest(), file, where)
 
 
 def check_stored(stream: BinaryIO, file: StoredFile, where: str) -> None:

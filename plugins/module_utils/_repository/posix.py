@@ -10,13 +10,14 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from .._errors import NotFoundError, RepositoryError
 from .._files import PRIVATE_DIR, PRIVATE_FILE, free_bytes, fsync_dir, locked, make_dirs, write_atomic
 from .layout import LOCK, PART
+from .store import StoredObject, each_read
 
 _UNTOUCHED = "The server and the earlier backups are as they were"
 
@@ -130,6 +131,22 @@ class PosixStore:
                 raise
         return []
 
+    def files(self, path: str) -> list[StoredObject]:
+        found: list[StoredObject] = []
+        todo = [self._full(path)] if self.names(path) else []
+        above = len(self.root.rstrip("/")) + 1
+        while todo:
+            with self.told(todo[-1]), contextlib.suppress(FileNotFoundError), os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+                        continue
+                    with contextlib.suppress(FileNotFoundError):  # a writer has just put it in place or away
+                        stat = entry.stat()
+                        tag = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}"
+                        found.append(StoredObject(entry.path[above:], stat.st_size, tag, stat.st_mtime))
+        return sorted(found, key=lambda each: each.path)
+
     def read(self, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
         full = self._full(path)
         with self.told(full), open(full, "rb") as stream:
@@ -137,6 +154,9 @@ class PosixStore:
         if len(data) > limit:
             raise RepositoryError(f"{self.where(path)} is larger than {limit} bytes", untouched=_UNTOUCHED)
         return data
+
+    def read_many(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes | RepositoryError]]:
+        return (each_read(self, path) for path in paths)
 
     def open(self, path: str) -> BinaryIO:
         full = self._full(path)
@@ -168,6 +188,12 @@ class PosixStore:
             else:
                 os.unlink(full)
             fsync_dir(os.path.dirname(full))
+
+    def why_locked(self, path: str) -> str:
+        return ""
+
+    def assure(self, instance: str) -> None:
+        """Nothing to ask: the kernel keeps a lock until its process ends."""
 
     def lock(self, instance: str) -> AbstractContextManager[None]:
         folder = self._full(instance)

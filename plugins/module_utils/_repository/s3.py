@@ -13,19 +13,23 @@ import contextlib
 import datetime
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from .._errors import NotFoundError, ProgramError, RepositoryError
-from .layout import MANIFEST, backups_path
+from .._times import now, to_iso
+from .layout import MANIFEST, backups_path, is_added
 from .s3_lock import S3Lock
 from .s3_read import ResumingReader, broken
 from .s3_write import S3Sink
+from .store import StoredObject, each_read
 
 _UNTOUCHED = "The server and the earlier backups are as they were"
 _ATTEMPTS = 6
+_READS_AT_ONCE = 8
 _AT_ONCE = 1000  # objects that one request may remove
 _NOT_FOUND = ("NoSuchKey", "NoSuchBucket", "404", "NotFound")
 _HINTS = {
@@ -48,11 +52,32 @@ class S3Place:
     region: str | None = None
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
+    path_style: bool | None = None
     storage_class: str | None = None
+    encryption: str | None = None
+    kms_key_id: str | None = None
     lock_mode: str | None = None
     lock_days: int = 0
     ca_certs: str | None = None
     validate_certs: bool = True
+
+
+def _addressing(place: S3Place) -> str:
+    """How the bucket is named in requests: services of one's own rarely have a name for each bucket."""
+    if place.path_style is None:
+        return "path" if place.endpoint_url else "auto"
+    return "path" if place.path_style else "virtual"
+
+
+def _timestamp(value: Any) -> datetime.datetime:
+    """A time in an answer: `2026-11-22T23:51:41.000Z` in listings; other forms are left to boto3."""
+    if isinstance(value, str) and len(value) in (20, 24) and value[10:11] == "T" and value.endswith("Z"):
+        with contextlib.suppress(ValueError):
+            return datetime.datetime.fromisoformat(f"{value[:-1]}+00:00")
+    import botocore.utils
+
+    found: datetime.datetime = botocore.utils.parse_timestamp(value)
+    return found
 
 
 def _boto() -> Any:
@@ -93,7 +118,7 @@ class S3Store:
                 connect_timeout=10,
                 read_timeout=60,
                 retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-                s3={"addressing_style": "path" if place.endpoint_url else "auto"},
+                s3={"addressing_style": _addressing(place)},
                 max_pool_connections=8,
             )
             session = boto3.session.Session(
@@ -101,6 +126,8 @@ class S3Store:
                 aws_secret_access_key=place.secret_key,
                 region_name=place.region or ("us-east-1" if place.endpoint_url else None),
             )
+            parsers = session._session.get_component("response_parser_factory")
+            parsers.set_parser_defaults(timestamp_parser=_timestamp)  # boto3's own takes most of a listing's time
             self._client = session.client(
                 "s3",
                 endpoint_url=place.endpoint_url,
@@ -220,6 +247,21 @@ class S3Store:
                 folders &= {key[len(prefix) :].partition("/")[0] for key in keys}
         return sorted(name for name in folders | files if name)
 
+    def files(self, path: str) -> list[StoredObject]:
+        root = self.key("")
+        above = len(root) + 1 if root else 0
+        found = []
+        try:
+            with self.told(path):
+                for page in self._listing(f"{self.key(path)}/"):
+                    for entry in page.get("Contents", []):
+                        tag, modified = str(entry["ETag"]).strip('"'), entry["LastModified"].timestamp()
+                        found.append(StoredObject(entry["Key"][above:], int(entry["Size"]), tag, modified))
+        except NotFoundError:
+            if not self._create:
+                raise
+        return sorted(found, key=lambda each: each.path)
+
     def _listing(self, prefix: str, **options: str) -> Any:
         pages = self.client.get_paginator("list_objects_v2")
         return pages.paginate(Bucket=self.place.bucket, Prefix=prefix, **options)
@@ -229,6 +271,14 @@ class S3Store:
             if stream.size > limit:
                 raise RepositoryError(f"{self.where(path)} is larger than {limit} bytes", untouched=_UNTOUCHED)
             return stream.readall()
+
+    def read_many(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes | RepositoryError]]:
+        if len(paths) < _READS_AT_ONCE:
+            yield from (each_read(self, path) for path in paths)
+            return
+        _made = self.client  # once, before each thread would make one
+        with ThreadPoolExecutor(_READS_AT_ONCE) as workers:
+            yield from workers.map(lambda path: each_read(self, path), paths)
 
     def open(self, path: str) -> BinaryIO:
         with self.told(path):
@@ -241,12 +291,19 @@ class S3Store:
         with self.told(path):
             return int(self.client.head_object(Bucket=self.place.bucket, Key=self.key(path))["ContentLength"])
 
-    def options(self) -> dict[str, Any]:
-        """What every new object is given: storage class, and how long nobody may delete it."""
+    def options(self, path: str) -> dict[str, Any]:
+        """What a new object is given: storage class, encryption at rest, and how long nobody may delete it.
+
+        What is added to a backup later is not locked: it would lock the whole folder anew each time.
+        """
         options: dict[str, Any] = {}
         if self.place.storage_class:
             options["StorageClass"] = self.place.storage_class
-        if self.place.lock_mode:
+        if self.place.encryption:
+            options["ServerSideEncryption"] = self.place.encryption
+        if self.place.kms_key_id:
+            options["SSEKMSKeyId"] = self.place.kms_key_id
+        if self.place.lock_mode and not is_added(path):
             until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=self.place.lock_days)
             options.update(ObjectLockMode=self.place.lock_mode, ObjectLockRetainUntilDate=until)
         return options
@@ -256,10 +313,10 @@ class S3Store:
 
     def write(self, path: str, data: bytes) -> None:
         instance, _slash, rest = path.partition("/")
-        if rest.endswith(f"/{MANIFEST}") and instance in self._held:
-            self._held[instance].assure()  # else another writer may have removed what we wrote, as remains
+        if rest.endswith(f"/{MANIFEST}"):
+            self.assure(instance)  # else another writer may have removed what we wrote, as remains
         with self.told(path):
-            self.client.put_object(Bucket=self.place.bucket, Key=self.key(path), Body=data, **self.options())
+            self.client.put_object(Bucket=self.place.bucket, Key=self.key(path), Body=data, **self.options(path))
 
     def remove(self, path: str) -> None:
         """Remove an object or all below a folder, every version of it, and what uploads left unfinished there.
@@ -305,11 +362,28 @@ class S3Store:
                             Bucket=self.place.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
 
-    def lock(self, instance: str) -> AbstractContextManager[None]:
+    def why_locked(self, path: str) -> str:
+        try:
+            with self.told(path):
+                head = self.client.head_object(Bucket=self.place.bucket, Key=self.key(path))
+        except NotFoundError:
+            return ""
+        until = head.get("ObjectLockRetainUntilDate")
+        if head.get("ObjectLockLegalHoldStatus") == "ON":
+            return "locked: it is under a legal hold"
+        if until is not None and until.timestamp() > now():
+            return f"locked until {to_iso(until.timestamp())} ({head.get('ObjectLockMode')})"
+        return ""
+
+    def assure(self, instance: str) -> None:
+        if instance in self._held:
+            self._held[instance].assure()
+
+    def lock(self, instance: str) -> AbstractContextManager[str | None]:
         return self._locked(instance)
 
     @contextlib.contextmanager
-    def _locked(self, instance: str) -> Iterator[None]:
+    def _locked(self, instance: str) -> Iterator[str | None]:
         """Hold the lock, with what dead writers left unfinished (and no listing shows) out of the way."""
         with S3Lock(self, instance) as lock:
             path = backups_path(instance)
@@ -317,6 +391,6 @@ class S3Store:
                 self._abort_uploads(self.key(path))
             self._held[instance] = lock
             try:
-                yield
+                yield lock.broken
             finally:
                 del self._held[instance]

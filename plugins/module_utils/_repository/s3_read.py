@@ -63,6 +63,8 @@ class ResumingReader(io.RawIOBase):
             view[: len(data)] = data
             self._at += len(data)
             self._failures = 0
+            if self._at == self.size:
+                self._end()
             return len(data)
         return 0
 
@@ -81,6 +83,13 @@ class ResumingReader(io.RawIOBase):
         if not data:
             raise OSError("the connection ended early")
         return data
+
+    def _end(self) -> None:
+        """Read the end of the answer: only then its connection serves the next request."""
+        if self._body is not None:
+            with contextlib.suppress(*broken()):
+                self._body.read(1)
+        self._drop()
 
     def _drop(self) -> None:
         body, self._body = self._body, None

@@ -14,14 +14,16 @@ from .._errors import RepositoryError
 if TYPE_CHECKING:
     from .s3 import S3Store
 
-_PART_BYTES = 8 << 20
+_PART_BYTES = 5 << 20  # the smallest that S3 takes: so much memory each
 _PARALLEL = 2  # so many parts are under way; one more is being filled
-_GROWS_EVERY = 2000  # parts; S3 allows 10,000, so later ones are larger
+_SMALL_PARTS = 6000  # 31 GB; S3 allows 10,000, so later ones are larger
+_GROWS_EVERY = 1000
 
 
 def part_bytes(number: int) -> int:
     """The size of part `number` (from 1): 10,000 parts reach the 5 TiB that an object may have. Pure."""
-    return _PART_BYTES << (2 * ((number - 1) // _GROWS_EVERY))
+    times = min(max(number - _SMALL_PARTS + _GROWS_EVERY - 1, 0) // _GROWS_EVERY, 3)
+    return _PART_BYTES << (3 * times)
 
 
 class S3Sink:
@@ -39,21 +41,24 @@ class S3Sink:
         self._done = False
 
     def write(self, data: bytes) -> None:
-        self._buffer += data
-        size = part_bytes(len(self._parts) + 1)
-        if len(self._buffer) >= size:
-            with memoryview(self._buffer) as view:  # one copy, not two
-                part = bytes(view[:size])
-            del self._buffer[:size]
-            self._send(part)
+        view = memoryview(data)
+        while view:
+            size = part_bytes(len(self._parts) + 1)
+            taken = view[: size - len(self._buffer)]
+            self._buffer += taken
+            view = view[len(taken) :]
+            if len(self._buffer) == size:
+                part, self._buffer = self._buffer, bytearray()  # handed over, not copied
+                self._send(part)
 
     def commit(self) -> None:
         with self._store.told(self._path):
             if not self._upload:
-                self._store.client.put_object(**self._target, Body=bytes(self._buffer), **self._store.options())
+                options = self._store.options(self._path)
+                self._store.client.put_object(**self._target, Body=bytes(self._buffer), **options)
             else:
                 if self._buffer:
-                    self._send(bytes(self._buffer))
+                    self._send(self._buffer)
                 self._complete([part.result() for part in self._parts])
         self._done = True
         self._close()
@@ -85,18 +90,18 @@ class S3Sink:
             with contextlib.suppress(RepositoryError), self._store.told(self._path):
                 self._store.client.abort_multipart_upload(**self._target, UploadId=self._upload)
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytearray) -> None:
         self._sent += len(data)
         with self._store.told(self._path):
             if self._workers is None:
                 self._workers = ThreadPoolExecutor(_PARALLEL)
-                created = self._store.client.create_multipart_upload(**self._target, **self._store.options())
+                created = self._store.client.create_multipart_upload(**self._target, **self._store.options(self._path))
                 self._upload = created["UploadId"]
             if len(self._parts) >= _PARALLEL:
                 self._parts[-_PARALLEL].result()  # wait for room, and learn of a failure at once
             self._parts.append(self._workers.submit(self._put, len(self._parts) + 1, data))
 
-    def _put(self, number: int, data: bytes) -> dict[str, Any]:
+    def _put(self, number: int, data: bytearray) -> dict[str, Any]:
         answer = self._store.client.upload_part(
             **self._target, UploadId=self._upload, PartNumber=number, Body=data, ContentLength=len(data)
         )
@@ -104,6 +109,6 @@ class S3Sink:
         return {"PartNumber": number, "ETag": answer["ETag"], **kept}
 
     def _close(self) -> None:
-        self._buffer.clear()
+        self._buffer = bytearray()
         if self._workers is not None:
             self._workers.shutdown(wait=True)

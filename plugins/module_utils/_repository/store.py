@@ -5,8 +5,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
+
+from .._errors import RepositoryError
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One stored file as a listing shows it: `size` in bytes, `modified` in UTC seconds by the store's clock.
+
+    `tag` changes whenever the content does.
+    """
+
+    path: str
+    size: int
+    tag: str
+    modified: float
 
 
 class Sink(Protocol):
@@ -36,8 +53,14 @@ class Store(Protocol):
     def names(self, path: str) -> list[str]:
         """The entries of a folder, sorted; none where there is no such folder."""
 
+    def files(self, path: str) -> list[StoredObject]:
+        """All files below a folder, however deep, sorted by their paths: one listing. None where there is no folder."""
+
     def read(self, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
         """A small file whole."""
+
+    def read_many(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes | RepositoryError]]:
+        """Many small files, each with its content or why it cannot be read; in any order, where it helps at once."""
 
     def open(self, path: str) -> BinaryIO:
         """A large file, to be read once from its beginning."""
@@ -52,5 +75,22 @@ class Store(Protocol):
     def remove(self, path: str) -> None:
         """A file or folder with all in it; what is not there is no error."""
 
-    def lock(self, instance: str) -> AbstractContextManager[None]:
-        """The right to write backups of `instance`, held by one process at a time."""
+    def why_locked(self, path: str) -> str:
+        """Why the store would refuse to remove the file now (object lock), in words; empty when it would not."""
+
+    def assure(self, instance: str) -> None:
+        """Raise RepositoryError when a lock that this process took has become another's meanwhile."""
+
+    def lock(self, instance: str) -> AbstractContextManager[str | None]:
+        """The right to write backups of `instance`, held by one process at a time.
+
+        Entering it gives a word for the log, when the lock of a dead owner was taken over.
+        """
+
+
+def each_read(store: Store, path: str) -> tuple[str, bytes | RepositoryError]:
+    """One file of `read_many`."""
+    try:
+        return path, store.read(path)
+    except RepositoryError as error:
+        return path, error

@@ -42,14 +42,22 @@ def fetch_data(
     options: Options,
 ) -> None:
     """Fetch the RDB in one reading: hashed, opened, checked by the target's own tool, written, given to the server."""
-    folder = backup_path(manifest.instance, manifest.label)
-    check_sums(store, manifest)
     os.mkdir(staged, PRIVATE_DIR)
     first = os.path.join(staged, layout.rdb[0].name)
     make_dirs(os.path.dirname(first))
+    fetch_rdb(store, manifest, rdb, first, instance.program(), instance.title, options)
+    lay_out(staged, layout, owner)
+
+
+def fetch_rdb(
+    store: Store, manifest: Manifest, rdb: StoredFile, path: str, program: str, title: str, options: Options
+) -> None:
+    """Write the backup's RDB to `path`: hashed, opened and checked by the server's `program` (`title`) on its way."""
+    folder = backup_path(manifest.instance, manifest.label)
+    check_sums(store, manifest)
     where = store.where(f"{folder}/{rdb.name}")
-    with RdbChecker(instance.program()) as checker, store.open(f"{folder}/{rdb.name}") as stream:
-        with open(first, "xb", buffering=0) as out:
+    with RdbChecker(program) as checker, store.open(f"{folder}/{rdb.name}") as stream:
+        with open(path, "xb", buffering=0) as out:
             chunks = load_chunks(stream, rdb, where, encrypted=manifest.encrypted, identities=options.identities)
             for chunk in chunks:
                 checker.write(chunk)
@@ -60,7 +68,7 @@ def fetch_data(
         report = checker.finish()
     if not report.ok:
         raise IncompatibleError(
-            f"{where} is what was stored, but {instance.title} would not load it: {report.words}",
+            f"{where} is what was stored, but {title} would not load it: {report.words}",
             untouched=_UNTOUCHED,
             hint="Restore into a server of the version that made it",
         )
@@ -68,6 +76,11 @@ def fetch_data(
         raise DamagedError(
             f"{where} holds {report.keys} keys, its manifest says {manifest.keys}", untouched=_UNTOUCHED
         )
+
+
+def lay_out(staged: str, layout: DataLayout, owner: Ownership) -> None:
+    """Give the RDB, which lies under the layout's first name, its other names and files, and all to the server."""
+    first = os.path.join(staged, layout.rdb[0].name)
     for link in layout.rdb[1:]:
         target = os.path.join(staged, link.name)
         make_dirs(os.path.dirname(target))

@@ -12,9 +12,10 @@ from .._config.conf_file import load
 from .._errors import IncompatibleError, ProgramError, RestoreError
 from .._files import free_bytes, make_dirs
 from .._repository.manifest import Manifest, StoredFile
+from .._server.compatibility import Compatibility, Target, compatibility, databases_of, made_of
+from .._server.facts import parse_modules
 from .._server.instance import Instance
 from .._server.process import unit_user
-from .._server.versions import why_not_loadable
 from .data_dir import why_no_data_dir
 from .journal import SWAPPED, Journal, Workspace
 from .layout import DataLayout
@@ -165,25 +166,33 @@ def _make_data_dir(instance: Instance, directory: str) -> None:
         os.chown(directory, uid, gid)
 
 
-def require_loadable(instance: Instance, manifest: Manifest) -> None:
-    """Raise IncompatibleError when the target would refuse the backup: asked before a byte moves."""
-    flavour, version = instance.version()
-    why = why_not_loadable(manifest.rdb_format, flavour, version)
-    if why:
-        raise IncompatibleError(
-            f"{instance.title} cannot load {manifest.label} of {manifest.instance}: {why}",
-            untouched=_UNTOUCHED,
-            hint="Restore into a server of the version that made it, or newer of the same flavour",
-        )
-    modules = [m["name"] for m in manifest.document["server"].get("modules", [])]
-    loaded = instance.facts.info.get("module", "") if instance.facts else None
-    lacking = [name for name in modules if loaded is not None and f"name={name}," not in loaded]
-    if lacking:
-        raise IncompatibleError(
-            f"{manifest.label} was made with the modules {', '.join(lacking)}, which {instance.title} has not loaded",
-            untouched=_UNTOUCHED,
-            hint="Load them (loadmodule in redis.conf), then run again",
-        )
+def target_of(instance: Instance) -> Target:
+    """What the instance can load."""
+    facts = instance.facts
+    modules = tuple(module["name"] for module in parse_modules(facts.info)) if facts else None
+    # Without a redis.conf the backup's own may come back, with as many databases as it needs.
+    told = bool(instance.config) if facts else os.path.exists(instance.paths.config_file)
+    return Target(*instance.version(), modules, databases_of(instance.config, instance.next_start) if told else None)
+
+
+def require_loadable(instance: Instance, manifest: Manifest, options: Options | None = None) -> Compatibility:
+    """Raise IncompatibleError when the target would refuse the backup: asked before a byte moves.
+
+    Where it would load only after a conversion, that has to be asked for.
+    """
+    options = options or Options()
+    found = compatibility(made_of(manifest.document), target_of(instance))
+    if found.loads or (options.convert and found.convertible):
+        return found
+    hint = "Restore into a server of the version that made it, or newer of the same flavour, with the same modules"
+    if found.convertible:
+        lost = f" (it would lose {', '.join(loss.words for loss in found.losses)})" if found.losses else ""
+        hint += f"; or let it be rewritten for this one with convert: true{lost}"
+    raise IncompatibleError(
+        f"{instance.title} cannot load {manifest.label} of {manifest.instance}: {found.words}",
+        untouched=_UNTOUCHED,
+        hint=hint,
+    )
 
 
 def check_identities(manifest: Manifest, options: Options) -> None:
@@ -202,9 +211,10 @@ def check_identities(manifest: Manifest, options: Options) -> None:
             )
 
 
-def require_space(directory: str, rdb: StoredFile, layout: DataLayout) -> None:
+def require_space(directory: str, rdb: StoredFile, layout: DataLayout, more: int = 0) -> None:
+    """Raise RestoreError when there is no room for what is staged, and for `more` bytes meanwhile."""
     place = directory if os.path.isdir(directory) else os.path.dirname(directory)
-    needed = rdb.size * layout.copies + _MARGIN
+    needed = rdb.size * layout.copies + more + _MARGIN
     free = free_bytes(place)
     if free < needed:
         raise RestoreError(

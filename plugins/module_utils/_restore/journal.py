@@ -61,6 +61,7 @@ class Journal:
     writes_closed: bool = False
     over: str = ""
     uuid: str = ""
+    converted: str = ""
 
 
 def new_id() -> str:

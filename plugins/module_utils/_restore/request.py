@@ -26,7 +26,9 @@ class Selection:
 class Options:
     """How. `force` restores again what was restored last; `restore_id` names an older restore to roll back.
 
-    `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the wait for processes to end."""
+    `convert` allows to rewrite a backup that the target refuses, by the server program `convert_executable` (or one of
+    PATH), at the price of `convert_drop`. `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the
+    wait for processes to end."""
 
     identities: tuple[str, ...] = ()
     server_files: str = "missing"
@@ -35,6 +37,9 @@ class Options:
     force: bool = False
     restore_id: str = ""
     check_mode: bool = False
+    convert: bool = False
+    convert_executable: str = ""
+    convert_drop: tuple[str, ...] = ()
     state: HostState | None = None
 
 

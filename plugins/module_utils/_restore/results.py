@@ -34,6 +34,7 @@ def result_of(workspace: Workspace, journal: Journal) -> dict[str, Any]:
         "rpo_seconds": max(from_iso(journal.target_time) - from_iso(journal.snapshot_time), 0.0),
         "keys": journal.keys,
         "expires": journal.expires,
+        "converted": journal.converted,
         "server_files": [entry.path for entry in journal.placed],
         "writes_closed": journal.writes_closed,
         "fence": workspace.fence,

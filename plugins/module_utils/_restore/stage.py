@@ -10,7 +10,8 @@ from typing import Any
 
 from .._errors import DamagedError, NotFoundError, RestoreError
 from .._files import locked, remove_tree
-from .._repository.catalog import choose, list_backups, passed_over, read_entry
+from .._repository.catalog import list_backups, read_entry
+from .._repository.choose import choose, passed_over
 from .._repository.identity import require_name
 from .._repository.layout import is_label
 from .._repository.manifest import Manifest, StoredFile
@@ -18,6 +19,7 @@ from .._server.instance import Instance
 from .._times import now, to_iso
 from .closing import writes_are_closed
 from .commit import commit
+from .conversion import convert_data, plan_conversion, space_to_convert
 from .fetch import fetch_data, fetch_server_files
 from .guards import (
     check_identities,
@@ -53,7 +55,7 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     require_startup_agrees(instance)
     if options.close_writes:
         require_openable(instance)
-    require_loadable(instance, manifest)
+    verdict = require_loadable(instance, manifest, options)
     require_renamable(directory, instance.paths.data_names())
     check_identities(manifest, options)
     layout = plan_layout(instance)
@@ -73,13 +75,15 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     if last is not None and last.state == "committed" and not options.force and _is_selected(last, manifest, selection):
         told = [*notes, f"{last.label} was restored before; force: true restores it again"]
         return Outcome(bool(notes), told, _with_live(result_of(workspace, last), instance))
-    require_space(directory, rdb, layout)
+    conversion = None if verdict.loads else plan_conversion(instance, manifest, options)
+    require_space(directory, rdb, layout, space_to_convert(manifest, rdb) if conversion else 0)
     what = f"{manifest.label} of {manifest.instance} from {selection.store.where()}"
     interrupted = open_now is not None and open_now.state in ("activating", "rolling_back")
     if options.check_mode:
         undo = ["would roll the interrupted restore back"] if interrupted else []
         diff = planned_listing(directory, instance.paths.data_names(), layout.top_names, manifest)
-        return Outcome(True, [*notes, *undo, f"would stage {what} into {workspace.root}"], None, diff)
+        convert = [f"would convert it, because {verdict.words}; {conversion.words}"] if conversion else []
+        return Outcome(True, [*notes, *undo, f"would stage {what} into {workspace.root}", *convert], None, diff)
     workspace.prepare()
     # A swap that was cut short is undone first: the previous data is back in place, whatever becomes of the new.
     actions = roll_back(instance, options).actions if interrupted else []
@@ -110,7 +114,13 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
         try:
             owner = find_ownership(instance)
             journal.owner = [owner.uid, owner.gid]
-            fetch_data(instance, selection.store, manifest, rdb, workspace.staged(journal), layout, owner, options)
+            places = (selection.store, manifest, rdb, workspace.staged(journal), layout, owner, options)
+            if conversion:
+                journal.converted = conversion.words
+                journal.keys, journal.expires, told = convert_data(conversion, *places)
+                actions += told
+            else:
+                fetch_data(instance, *places)
             actions.append(f"staged {what}")
             journal.placed = fetch_server_files(instance, selection.store, manifest, workspace, journal, options)
             workspace.save(journal, "staged")

@@ -152,7 +152,16 @@ def open_connection(login: Login, reply_timeout: float | None = 30.0) -> Any:
         ) from None
     except redis.exceptions.ResponseError as error:
         raise _login_error(login, str(error)) from None
+    except redis.exceptions.InvalidResponse as error:
+        raise _foreign(login, str(error)) from None
     return connection
+
+
+def _foreign(login: Login, words: str) -> UnreachableError:
+    return UnreachableError(
+        f"what answers at {login.where} is no Redis server: {words}",
+        hint="Correct login_host, login_port or tls",
+    )
 
 
 def _login_error(login: Login, words: str) -> LoginError:
@@ -209,6 +218,9 @@ class Server:
                     break
                 except redis.exceptions.ResponseError as error:
                     replies.append(self._refused(command, error))
+        except redis.exceptions.InvalidResponse as error:
+            self.close()
+            raise _foreign(self.login, str(error)) from None
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
             self.close()
             raise UnreachableError(

@@ -92,6 +92,13 @@ class Facts:
         """Keys in all databases, those past their time and not yet removed included."""
         return sum(db["keys"] for db in self.keyspace.values())
 
+    @property
+    def hashes_with_field_ttls(self) -> int:
+        """Hashes with fields that expire, in all databases; Redis and Valkey name their counts differently."""
+        lines = [value for name, value in self.info.items() if re.fullmatch(r"db\d+", name)]
+        counts = re.findall(r"(?:^|,)(?:subexpiry|keys_with_volatile_items)=(\d+)", "\n".join(lines), re.MULTILINE)
+        return sum(int(count) for count in counts)
+
     def number(self, name: str, default: int = 0) -> int:
         """An INFO field as a whole number."""
         try:

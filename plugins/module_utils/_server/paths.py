@@ -19,6 +19,7 @@ NAMES = (
     "appenddirname",
     "aclfile",
     "logfile",
+    "databases",
     "cluster-enabled",
     "cluster-config-file",
     "repl-diskless-sync",

@@ -19,7 +19,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Callable
 
+from .._config.quoting import quote_arg
 from .._errors import ServerError
 from .._files import PRIVATE_DIR, PRIVATE_FILE
 from .._run import environment
@@ -74,13 +76,22 @@ class Workplace:
             "logfile": os.path.join(self.path, "log"),
             "pidfile": os.path.join(self.path, "pid"),
         }
-        return ["port 0", "unixsocketperm 700", "daemonize no", *(f"{name} {path}" for name, path in inside.items())]
+        lines = [f"{name} {quote_arg(path)}" for name, path in inside.items()]
+        return ["port 0", "unixsocketperm 700", "daemonize no", *lines]
+
+    @property
+    def words(self) -> str:
+        """What the server printed and logged so far."""
+        return _words(self)
 
 
 @contextlib.contextmanager
-def workplace(user: tuple[int, int] | None = None) -> Iterator[Workplace]:
-    """A private directory for one throw-away server, on a tmpfs where there is one: redis.conf may hold secrets."""
-    parent = "/run" if os.access("/run", os.W_OK) else tempfile.gettempdir()
+def workplace(user: tuple[int, int] | None = None, parent: str = "") -> Iterator[Workplace]:
+    """A private directory for one throw-away server, in `parent`, which is a file system with room for its data.
+
+    Without one, on a tmpfs where there is one: redis.conf may hold secrets.
+    """
+    parent = parent or ("/run" if os.access("/run", os.W_OK) else tempfile.gettempdir())
     _remove_orphans(parent)
     owner = user if user and os.geteuid() == 0 and user[0] != 0 else None
     path = tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-", dir=parent)
@@ -101,9 +112,12 @@ def _remove_orphans(parent: str) -> None:
 
 
 @contextlib.contextmanager
-def throwaway(program: str, place: Workplace, conf: str, cwd: str = "/") -> Iterator[Server]:
+def throwaway(
+    program: str, place: Workplace, conf: str, cwd: str = "/", confine: Callable[[], None] | None = None
+) -> Iterator[Server]:
     """A running server of `program` with the redis.conf `conf`, which holds the workplace's own lines.
 
+    It may still be loading its data. `confine` is called in the new process, before it gives up our rights.
     Raises ThrowawayFailed with the server's words when it does not start.
     """
     with open(place.write("output", b""), "wb") as stream:
@@ -115,7 +129,7 @@ def throwaway(program: str, place: Workplace, conf: str, cwd: str = "/") -> Iter
             stderr=subprocess.STDOUT,
             env=environment(),
             cwd=cwd,
-            preexec_fn=lambda: _become(place.user),  # noqa: PLW1509 - no threads here
+            preexec_fn=lambda: _become(place.user, confine),  # noqa: PLW1509 - no threads here
         )
     server = Server(Login(unix_socket=os.path.join(place.path, "socket"), connect_timeout=5.0))
     try:
@@ -127,8 +141,10 @@ def throwaway(program: str, place: Workplace, conf: str, cwd: str = "/") -> Iter
         process.wait()
 
 
-def _become(user: tuple[int, int] | None) -> None:
+def _become(user: tuple[int, int] | None, confine: Callable[[], None] | None = None) -> None:
     """In the child: give up root for the server's user, then die with the parent (a change of user forgets that)."""
+    if confine:
+        confine()
     if user:
         os.setgroups([])
         os.setgid(user[1])

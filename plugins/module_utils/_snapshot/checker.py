@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 from types import TracebackType
@@ -29,6 +30,7 @@ class RdbChecker:
     def __init__(self, program: str, fd: int | None = None) -> None:
         self._output = tempfile.TemporaryFile()
         self.broken = False
+        self.killed = False
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 [TOOL, "/dev/stdin"],
@@ -72,6 +74,7 @@ class RdbChecker:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         code = self._process.wait()
+        self.killed = code == -signal.SIGKILL  # by somebody, or for want of memory: no verdict
         self._output.seek(0)
         return parse_check_output(self._output.read().decode("utf-8", "replace"), code)
 

@@ -54,7 +54,7 @@ def put(store: MemoryStore, seconds: float = T0, instance: str = "db-6379", **ov
     said = document(seconds, instance, **over)
     folder = backup_path(instance, said["label"])
     for file in said["files"]:
-        store.files[f"{folder}/{file['name']}"] = b"data"
-    store.files[f"{folder}/{SUMS}"] = sums_text([(f["name"], f["sha256"]) for f in said["files"]]).encode()
-    store.files[f"{folder}/{MANIFEST}"] = seal(said)
+        store.contents[f"{folder}/{file['name']}"] = b"data"
+    store.contents[f"{folder}/{SUMS}"] = sums_text([(f["name"], f["sha256"]) for f in said["files"]]).encode()
+    store.contents[f"{folder}/{MANIFEST}"] = seal(said)
     return str(said["label"])

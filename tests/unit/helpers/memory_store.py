@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import NotFoundError, RepositoryError
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.store import (
+    StoredObject,
+    each_read,
+)
 
 
 class MemorySink:
@@ -30,7 +35,7 @@ class MemorySink:
         self._data.write(data)
 
     def commit(self) -> None:
-        self._store.files[self._path] = self._data.getvalue()
+        self._store.contents[self._path] = self._data.getvalue()
 
     def abort(self) -> None:
         self._data = io.BytesIO()
@@ -41,8 +46,9 @@ class MemoryStore:
 
     def __init__(self, name: str = "memory", files: dict[str, bytes] | None = None, room: int | None = None) -> None:
         self.name = name
-        self.files = dict(files or {})
+        self.contents = dict(files or {})
         self.room = room
+        self.times: dict[str, float] = {}
         self._locked: set[str] = set()
 
     def where(self, path: str = "") -> str:
@@ -56,14 +62,24 @@ class MemoryStore:
 
     def names(self, path: str) -> list[str]:
         before = f"{path}/" if path else ""
-        return sorted({name[len(before) :].split("/")[0] for name in self.files if name.startswith(before)})
+        return sorted({name[len(before) :].split("/")[0] for name in self.contents if name.startswith(before)})
+
+    def files(self, path: str) -> list[StoredObject]:
+        return [
+            StoredObject(name, len(data), hashlib.sha256(data).hexdigest(), self.times.get(name, 0.0))
+            for name, data in sorted(self.contents.items())
+            if name.startswith(f"{path}/")
+        ]
+
+    def read_many(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes | RepositoryError]]:
+        return (each_read(self, path) for path in paths)
 
     def read(self, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
-        if path not in self.files:
+        if path not in self.contents:
             raise NotFoundError(f"{self.where(path)} does not exist")
-        if len(self.files[path]) > limit:
+        if len(self.contents[path]) > limit:
             raise RepositoryError(f"{self.where(path)} is larger than {limit} bytes")
-        return self.files[path]
+        return self.contents[path]
 
     def open(self, path: str) -> BinaryIO:
         return io.BytesIO(self.read(path, limit=1 << 62))
@@ -75,11 +91,17 @@ class MemoryStore:
         return MemorySink(self, path)
 
     def write(self, path: str, data: bytes) -> None:
-        self.files[path] = data
+        self.contents[path] = data
 
     def remove(self, path: str) -> None:
-        for name in [name for name in self.files if name == path or name.startswith(f"{path}/")]:
-            del self.files[name]
+        for name in [name for name in self.contents if name == path or name.startswith(f"{path}/")]:
+            del self.contents[name]
+
+    def why_locked(self, path: str) -> str:
+        return ""
+
+    def assure(self, instance: str) -> None:
+        pass
 
     def lock(self, instance: str) -> AbstractContextManager[None]:
         return self._lock(instance)

@@ -5,19 +5,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup import make
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import BackupRequest
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.standing import Standing
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RepositoryError
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.identity import HostState
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.manifest import Manifest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.pipeline import Packing
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.remains import clean_newest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._times import now
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.backups import T0, put
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.memory_store import MemoryStore
 
 
-def request(*stores: MemoryStore, max_age: float | None = None) -> BackupRequest:
-    return BackupRequest(stores, HostState("/nonexistent"), Packing(), max_age=max_age)
+def request(*stores: MemoryStore, max_age: float | None = None, **more: Any) -> BackupRequest:
+    return BackupRequest(stores, HostState("/nonexistent"), Packing(), max_age=max_age, **more)
+
+
+def young(*stores: MemoryStore, max_age: float | None = None, lost: str = "") -> Manifest | None:
+    """What makes a new backup needless where the store `lost` has failed."""
+    standing = Standing(stores, 1, "redis db-6379")
+    for store in stores:
+        if store.name == lost:
+            standing.lose(store, RepositoryError("gone"))
+    newest = {store.name: make.newest_manifest(store, "db-6379") for store in standing.alive}
+    return make._young_enough(request(*stores, max_age=max_age), standing, newest)
 
 
 def test_newest_manifest_passes_over_what_is_damaged_or_unfinished() -> None:
@@ -25,9 +41,9 @@ def test_newest_manifest_passes_over_what_is_damaged_or_unfinished() -> None:
     assert make.newest_manifest(store, "db-6379") is None
     good = put(store, T0)
     damaged = put(store, T0 + 60)
-    store.files[f"db-6379/backup/{damaged}/manifest.json"] += b" "
+    store.contents[f"db-6379/backup/{damaged}/manifest.json"] += b" "
     unfinished = put(store, T0 + 120)
-    del store.files[f"db-6379/backup/{unfinished}/manifest.json"]
+    del store.contents[f"db-6379/backup/{unfinished}/manifest.json"]
     put(store, T0 + 180, instance="other")
     found = make.newest_manifest(store, "db-6379")
     assert found is not None and found.label == good
@@ -37,36 +53,64 @@ def test_young_enough_in_every_store() -> None:
     one, two = MemoryStore("one"), MemoryStore("two")
     put(one, now() - 100)
     put(one, now() - 10)
-    assert make._young_enough("db-6379", request(one, max_age=None)) is None
-    assert make._young_enough("db-6379", request(one, max_age=5)) is None
-    assert make._young_enough("db-6379", request(one, max_age=60)) is not None
-    assert make._young_enough("db-6379", request(one, two, max_age=60)) is None
+    assert young(one, max_age=None) is None
+    assert young(one, max_age=5) is None
+    assert young(one, max_age=60) is not None
+    assert young(one, two, max_age=60) is None
+    assert young(one, two, max_age=60, lost="two") is not None
     older = put(two, now() - 30)
-    found = make._young_enough("db-6379", request(one, two, max_age=60))
+    found = young(one, two, max_age=60)
     assert found is not None and found.label == older
-    assert make._young_enough("db-6379", request(one, two, max_age=20)) is None
+    assert young(one, two, max_age=20) is None
+
+
+@pytest.mark.parametrize("least", [0, -1, 3])
+def test_repositories_min_must_be_possible(least: int) -> None:
+    stores = (MemoryStore("one"), MemoryStore("two"))
+    make.check_request(request(*stores))
+    make.check_request(request(*stores, repositories_min=2))
+    with pytest.raises(RepositoryError, match=rf"repositories_min is {least}, with 2 repositories"):
+        make.check_request(request(*stores, repositories_min=least))
+
+
+def test_a_serial_never_falls(tmp_path: Path) -> None:
+    """It goes on from what the stores hold, and from what the host remembers."""
+    state = HostState(str(tmp_path / "state"))
+    warnings: list[str] = []
+    store = MemoryStore()
+    put(store, T0)
+    old = {"memory": make.newest_manifest(store, "db-6379")}
+    assert make._next_serial("db-6379", state, old, warnings) == 1
+    put(store, T0 + 1, serial=41)
+    assert make._next_serial("db-6379", state, {"memory": make.newest_manifest(store, "db-6379")}, warnings) == 42
+    assert make._next_serial("db-6379", state, {"memory": None}, warnings) == 43
+    state.write("db-6379", "another")
+    assert (state.serial("db-6379"), state.read("db-6379")) == (43, "another")
+    assert make._next_serial("db-6379", HostState("/proc/none"), old, warnings) == 1
+    assert len(warnings) == 1 and "could not be remembered" in warnings[0]
 
 
 def test_remains_of_dead_writers_go_and_backups_stay() -> None:
     store = MemoryStore()
     good = put(store, T0)
     dead = put(store, T0 + 1)
-    del store.files[f"db-6379/backup/{dead}/manifest.json"]
-    store.files["db-6379/backup/notes/readme.txt"] = b"foreign"
-    before = {name: data for name, data in store.files.items() if dead not in name}
-    (action,) = make._clean(store, "db-6379")
+    del store.contents[f"db-6379/backup/{dead}/manifest.json"]
+    store.contents["db-6379/backup/notes/readme.txt"] = b"foreign"
+    before = {name: data for name, data in store.contents.items() if dead not in name}
+    (action,), warnings = clean_newest(store, "db-6379")
     assert dead in action
-    assert store.files == before
+    assert warnings == []
+    assert store.contents == before
     assert good in store.names("db-6379/backup")
 
 
 def test_less_room_than_the_last_backup_took() -> None:
     store = MemoryStore(room=3)
-    make._refuse_when_full("db-6379", request(store))
+    make._refuse_when_full("db-6379", store, None)
     put(store, T0)
+    last = make.newest_manifest(store, "db-6379")
     with pytest.raises(RepositoryError, match="has 3 bytes left, the last backup of db-6379 took 4"):
-        make._refuse_when_full("db-6379", request(store))
-    store.room = 4
-    make._refuse_when_full("db-6379", request(store))
-    store.room = None
-    make._refuse_when_full("db-6379", request(store))
+        make._refuse_when_full("db-6379", store, last)
+    for room in (4, None):
+        store.room = room
+        make._refuse_when_full("db-6379", store, last)

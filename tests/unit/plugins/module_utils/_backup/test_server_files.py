@@ -17,6 +17,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.s
     ServerFile,
     collect,
     read_archive,
+    redacted_archive,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RestoreError
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.connection import Login, Server
@@ -63,6 +64,21 @@ def test_redacted(instance: Instance) -> None:
     assert index["redacted"]
     assert b"dir /srv/\xff\n" in files[1].data
     assert files[2].data == b"user alice on ~*\n"
+
+
+def test_redacted_later(instance: Instance) -> None:
+    """The same as if it had been redacted at once; all else stays, members that are no files of the index too."""
+    whole, _kept, _missing = collect(instance, redact=False)
+    assert b"s3cret" in whole
+    later, at_once = redacted_archive(whole), collect(instance, redact=True)[0]
+    assert b"s3cret" not in later
+    assert read_archive(later) == read_archive(at_once)
+    assert redacted_archive(at_once) is at_once
+    odd = archive({INDEX: json.dumps({"redacted": False, "files": []}).encode(), "functions.dump": b"\x00lib"})
+    with tarfile.open(fileobj=io.BytesIO(redacted_archive(odd))) as found:
+        assert [member.name for member in found] == [INDEX, "functions.dump"]
+        functions = found.extractfile("functions.dump")
+        assert functions is not None and functions.read() == b"\x00lib"
 
 
 def test_what_cannot_be_read_is_named(instance: Instance, tmp_path: Path) -> None:

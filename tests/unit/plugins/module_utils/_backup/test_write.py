@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup import write
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.standing import Standing
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.layout import is_label
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._times import now
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.backups import put
@@ -15,7 +16,7 @@ from ansible_collections.globalscope.redis_backup.tests.unit.helpers.memory_stor
 def test_a_label_that_no_store_has() -> None:
     one, two = MemoryStore("one"), MemoryStore("two")
     taken = put(two, now())
-    label = write._free_label((one, two), "db-6379")
+    label = write._free_label(Standing([one, two], 1, "redis db-6379"), "db-6379")
     assert is_label(label) and label > taken
 
 

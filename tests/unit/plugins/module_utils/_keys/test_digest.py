@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.digest import (
+    AgedDigest,
+    Fingerprint,
     _knows_field_expiry,
     _pack,
     _read_command,
@@ -110,3 +112,24 @@ def test_read_commands(kind: bytes, command: tuple[Any, ...]) -> None:
 )
 def test_field_expiry(info: dict[str, str], knows: bool) -> None:
     assert _knows_field_expiry(Facts(info)) is knows
+
+
+def test_digests_by_age() -> None:
+    """Keys that may change between two readings are left out, all others must agree."""
+    start = 1_000_000
+
+    def reading(*keys: tuple[int, int]) -> AgedDigest:
+        found = AgedDigest(start)
+        for number, until in keys:
+            found.add(Fingerprint(0, b"k", b"string", number, until))
+        return found
+
+    lasting, soon, late = (1, -1), (2, start + 100), (3, start + 100_000)
+    assert reading(lasting, soon, late).agrees(reading(late, soon, lasting), start)
+    assert reading(lasting, soon, late).agrees(reading(lasting, late), start + 200)
+    assert reading(lasting, soon).agrees(reading(lasting, soon), start + 1)
+    assert not reading(lasting, soon).agrees(reading(lasting), start + 1)
+    assert not reading(lasting, late).agrees(reading(lasting), start + 200)
+    assert not reading(lasting, late).agrees(reading(lasting, (4, start + 100_000)), start + 200)
+    assert not reading(lasting).agrees(reading(), start + 10**9)
+    assert reading(lasting, (5, start - 1), (6, start)).agrees(reading(lasting), start + 1)

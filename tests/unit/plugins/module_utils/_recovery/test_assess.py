@@ -163,7 +163,7 @@ def test_the_backup_that_would_be_used() -> None:
     ):
         entry, problem, passed = _chosen(question, [store])
         assert entry is not None and entry.label == label and problem == "" and passed == []
-    store.files[f"db-6379/backup/{new}/manifest.json"] += b" "
+    store.contents[f"db-6379/backup/{new}/manifest.json"] += b" "
     entry, problem, passed = _chosen(Question([store], "db-6379"), [store])
     assert entry is not None and entry.label == old and new in passed[0]
 

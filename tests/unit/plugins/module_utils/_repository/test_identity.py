@@ -18,6 +18,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._reposito
     agree,
     stored_identity,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.store import Store
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.memory_store import MemoryStore
 
 MINE, OTHER, THIRD = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
@@ -48,7 +49,7 @@ def test_a_dry_run_makes_nothing_known(host: HostState) -> None:
     agree([store], "db", host, adopt=False, dry=True)
     agree([known("x", OTHER)], "db", host, adopt=True, dry=True)
     assert host.read("db") == ""
-    assert store.files == {}
+    assert store.contents == {}
 
 
 @pytest.mark.parametrize("mine", ["", MINE])
@@ -57,13 +58,13 @@ def test_another_server_is_refused(host: HostState, mine: str, dry: bool) -> Non
     if mine:
         host.write("db", mine)
     stores = [known("one", mine), known("two", OTHER)]
-    before = [dict(store.files) for store in stores]
+    before = [dict(store.contents) for store in stores]
     with pytest.raises(
         RepositoryError, match=rf"repository two .*another server under the name db.*{OTHER}.*adopt: true"
     ):
         agree([*stores], "db", host, adopt=False, dry=dry)
     assert host.read("db") == mine
-    assert [store.files for store in stores] == before
+    assert [store.contents for store in stores] == before
 
 
 def test_adopting_takes_the_stored_identity(host: HostState) -> None:
@@ -78,6 +79,30 @@ def test_adopting_from_stores_that_disagree(host: HostState) -> None:
     stores = [known("one", OTHER), known("two", THIRD), known("three")]
     assert agree([*stores], "db", host, adopt=True) == OTHER
     assert {stored_identity(store, "db") for store in stores} == {OTHER}
+
+
+def test_a_store_that_cannot_tell_is_left_out(host: HostState) -> None:
+    """The others agree; a wrong UUID stays a refusal of all."""
+    good, damaged, other = known("good"), MemoryStore("damaged", {PATH: b"{}"}), known("other", OTHER)
+    lost: dict[str, RepositoryError] = {}
+
+    def lose(store: Store, error: RepositoryError) -> None:
+        lost[store.name] = error
+
+    identity = agree([damaged, good], "db", host, adopt=False, lose=lose)
+    assert list(lost) == ["damaged"] and "is damaged" in str(lost["damaged"])
+    assert host.read("db") == stored_identity(good, "db") == identity
+    assert damaged.contents == {PATH: b"{}"}
+    with pytest.raises(RepositoryError, match="another server"):
+        agree([good, other], "db", host, adopt=False, lose=lose)
+    assert list(lost) == ["damaged"]
+
+
+def test_nobody_can_tell(tmp_path: Path) -> None:
+    """Then nothing is made known to the host either."""
+    host = HostState(str(tmp_path / "state"))
+    agree([MemoryStore("damaged", {PATH: b"{}"})], "db", host, adopt=False, lose=lambda store, error: None)
+    assert host.read("db") == ""
 
 
 def test_a_host_that_has_an_identity_gives_it_to_a_new_store(host: HostState) -> None:

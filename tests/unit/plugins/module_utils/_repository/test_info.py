@@ -33,7 +33,7 @@ def test_one_instance() -> None:
     store = MemoryStore()
     old, new = put(store, T0), put(store, T0 + 60)
     broken = put(store, T0 + 120)
-    del store.files[f"db-6379/backup/{broken}/manifest.json"]
+    del store.contents[f"db-6379/backup/{broken}/manifest.json"]
     put(store, T0 + 180, instance="other")
     catalog = shown(store)
     assert {b["label"] for b in catalog["backups"]} == {old, new, broken}

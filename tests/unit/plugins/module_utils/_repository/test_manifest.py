@@ -107,3 +107,17 @@ def test_properties() -> None:
     assert rdb is not None and rdb.name == "dump.rdb.zst"
     assert manifest.file("server") is None
     assert Manifest(document(encryption={"program": "age"})).encrypted
+
+
+@pytest.mark.parametrize(
+    ("keys", "passing"),
+    [
+        ({"total": 100, "expires": 10}, 10),
+        ({"total": 100, "expires": 10, "field_ttls": None}, 10),
+        ({"total": 100, "expires": 10, "field_ttls": 5}, 15),
+        ({"total": 12, "expires": 10, "field_ttls": 5}, 12),
+    ],
+)
+def test_keys_that_may_go_by_themselves(keys: dict[str, Any], passing: int) -> None:
+    """A hash goes with its last field."""
+    assert Manifest(document(keys=keys)).expires == passing

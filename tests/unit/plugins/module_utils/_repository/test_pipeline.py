@@ -28,6 +28,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._reposito
     load_chunks,
     quietly_abort,
     store_chunks,
+    stored_chunks,
 )
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.memory_store import MemoryStore
 from hypothesis import given, settings
@@ -69,7 +70,7 @@ def stored(data: bytes, packing: Packing, size: int = 65536) -> tuple[StoredFile
         views(*(data[at : at + size] for at in range(0, len(data), size))), packing, {"m": sink}
     )
     sink.commit()
-    raw = store.files["x"]
+    raw = store.contents["x"]
     assert errors == {}
     assert (found.size, found.stored_size, found.sha256) == (len(data), len(raw), hashlib.sha256(raw).hexdigest())
     return StoredFile("x", "dump.rdb", "rdb", found.size, found.stored_size, found.sha256), raw
@@ -178,7 +179,7 @@ def test_a_bad_recipient(keys: list[Keys]) -> None:
     store = MemoryStore()
     with pytest.raises(ProgramError, match=r"age ended with 1.*No backup was made"):
         store_chunks(views(BIG), Packing(recipients=("age1nonsense",)), {"m": store.create("x")})
-    assert store.files == {}
+    assert store.contents == {}
 
 
 def test_a_sink_that_fails_does_not_hold_up_the_others() -> None:
@@ -189,8 +190,8 @@ def test_a_sink_that_fails_does_not_hold_up_the_others() -> None:
     assert "No space left" in str(errors["full"])
     sinks["good"].commit()
     file = StoredFile("x", "dump.rdb", "rdb", found.size, found.stored_size, found.sha256)
-    assert loaded(good.files["x"], file) == BIG
-    assert full.files == {}
+    assert loaded(good.contents["x"], file) == BIG
+    assert full.contents == {}
 
 
 def test_when_every_sink_has_failed_reading_stops() -> None:
@@ -221,7 +222,7 @@ def test_a_source_that_breaks_is_no_backup() -> None:
     store = MemoryStore()
     with pytest.raises(Broken):
         store_chunks(breaks(), Packing(), {"m": store.create("x")})
-    assert store.files == {}
+    assert store.contents == {}
     assert no_thread_is_left()
 
 
@@ -240,7 +241,7 @@ def test_taps_see_every_byte() -> None:
 def test_a_reader_that_turns_away_leaves_nothing_running() -> None:
     chunks = load_chunks(io.BytesIO(RAW), FILE, "the file", encrypted=False, identities=())
     next(chunks)
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     assert no_thread_is_left()
 
 
@@ -252,6 +253,22 @@ def test_a_stream_that_cannot_be_read() -> None:
     stream: BinaryIO = Unreadable()  # type: ignore[assignment]
     with pytest.raises(RepositoryError, match="the file cannot be read: Input/output error"):
         list(load_chunks(stream, FILE, "the file", encrypted=False, identities=()))
+
+
+    with pytest.raises(RepositoryError, match="the file cannot be read: Input/output error"):
+        list(stored_chunks(stream, FILE, "the file"))
+
+
+def test_stored_bytes_as_they_are() -> None:
+    """Given on unpacked, and found right or not at the end."""
+
+    def copied(raw: bytes) -> bytes:
+        return b"".join(bytes(chunk) for chunk in stored_chunks(io.BytesIO(raw), FILE, "the file"))
+
+    assert copied(RAW) == RAW
+    for wrong in (RAW[:-1], RAW + b"x", b"", RAW[:-1] + bytes([RAW[-1] ^ 1])):
+        with pytest.raises(DamagedError, match="the file is damaged"):
+            copied(wrong)
 
 
 def test_aborting_never_raises() -> None:
@@ -268,7 +285,7 @@ def test_aborting_never_raises() -> None:
     sink.write(b"data")
     quietly_abort([Bad(), sink])
     sink.commit()
-    assert store.files["x"] == b""
+    assert store.contents["x"] == b""
 
 
 def test_recipients_stand_on_the_command_line_and_identities_only_as_paths(keys: list[Keys]) -> None:

@@ -34,13 +34,36 @@ def test_no_way_out(path: str) -> None:
 
 
 def test_options_of_new_objects() -> None:
-    assert S3Store("s3", S3Place("bucket")).options() == {}
+    assert S3Store("s3", S3Place("bucket")).options("db/backup/x/manifest.json") == {}
     place = S3Place("bucket", storage_class="STANDARD_IA", lock_mode="COMPLIANCE", lock_days=30)
-    options = S3Store("s3", place).options()
+    options = S3Store("s3", place).options("db/backup/x/manifest.json")
     until = options.pop("ObjectLockRetainUntilDate")
     assert options == {"StorageClass": "STANDARD_IA", "ObjectLockMode": "COMPLIANCE"}
     left = until - datetime.datetime.now(datetime.timezone.utc)
     assert datetime.timedelta(days=29, hours=23) < left <= datetime.timedelta(days=30)
+    for added in ("verification/t-restore.json", "acknowledged.json"):
+        assert S3Store("s3", place).options(f"db/backup/x/{added}") == {"StorageClass": "STANDARD_IA"}
+
+
+def test_encryption_at_rest() -> None:
+    place = S3Place("bucket", encryption="aws:kms", kms_key_id="key")
+    assert S3Store("s3", place).options("x") == {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path_style", "used"),
+    [
+        (None, None, "auto"),
+        ("https://s3.example.com", None, "path"),
+        ("https://s3.example.com", False, "virtual"),
+        (None, True, "path"),
+    ],
+)
+def test_how_the_bucket_is_named(endpoint: str | None, path_style: bool | None, used: str) -> None:
+    pytest.importorskip("boto3")
+    place = S3Place("bucket", endpoint_url=endpoint, path_style=path_style, access_key="a", secret_key="b")
+    store = S3Store("s3", place)
+    assert store.client.meta.config.s3["addressing_style"] == used
 
 
 def test_secrets_are_not_shown() -> None:

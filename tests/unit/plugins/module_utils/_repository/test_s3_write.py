@@ -30,5 +30,6 @@ def test_every_part_is_one_that_s3_takes() -> None:
 
 
 def test_usual_objects_come_in_small_parts() -> None:
-    """16 GiB need no more memory than one byte."""
-    assert {part_bytes(number) for number in range(1, 2001)} == {8 * MIB}
+    """29 GiB need no more memory than one byte."""
+    assert {part_bytes(number) for number in range(1, 6001)} == {5 * MIB}
+    assert part_bytes(6001) > part_bytes(6000)

@@ -38,7 +38,7 @@ def instance_with(directory: str, info: dict[str, str] | None = None, **paths: s
     [
         ({}, {"redis_version": "7.0.15"}, ""),
         ({"rdb_version": 11}, {"redis_version": "7.0.15"}, "cannot load .*: Redis 7.0.15 loads RDB formats up to 10"),
-        ({"modules": [{"name": "search"}]}, {"redis_version": "7.0.15"}, "with the modules search, which db"),
+        ({"modules": [{"name": "search"}]}, {"redis_version": "7.0.15"}, "modules search, which it has not loaded"),
         ({"modules": [{"name": "search"}]}, {"redis_version": "7.0.15", "module": "name=search,ver=1,api=1"}, ""),
         ({"modules": [{"name": "sea"}]}, {"redis_version": "7.0.15", "module": "name=search,ver=1"}, "modules sea"),
     ],
@@ -51,6 +51,33 @@ def test_loadable(server: dict[str, object], info: dict[str, str], words: str) -
         return
     with pytest.raises(IncompatibleError, match=words):
         require_loadable(instance_with("/srv", info), Manifest(said))
+
+
+def test_databases(tmp_path: Path) -> None:
+    """Asked of a server that tells, or of the redis.conf that is there; not where the backup's own will come back."""
+    said = document(keys={"total": 1, "expires": 0, "databases": {"db20": {"keys": 1}}})
+    conf = tmp_path / "redis.conf"
+    down = instance_with(str(tmp_path), config_file=str(conf))
+    down.place = Place("db", executable=str(program(tmp_path)))
+    require_loadable(down, Manifest(said))
+    conf.write_text("")
+    with pytest.raises(IncompatibleError, match="database 20, it has 16 databases"):
+        require_loadable(down, Manifest(said))
+    down.next_start = {"databases": "32"}
+    require_loadable(down, Manifest(said))
+    running = instance_with(str(tmp_path), {"redis_version": "7.0.15"})
+    require_loadable(running, Manifest(said))
+    running.config = {"databases": "20"}
+    with pytest.raises(IncompatibleError, match="database 20, it has 20 databases"):
+        require_loadable(running, Manifest(said), Options(convert=True))
+
+
+def program(tmp_path: Path) -> Path:
+    """Something that calls itself a server."""
+    path = tmp_path / "redis-server"
+    path.write_text("#!/bin/sh\necho Redis server v=7.0.15\n")
+    path.chmod(0o755)
+    return path
 
 
 def test_identities(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_find_backup() -> None:
     assert find_backup(Selection(store, "db-6379", first))[0].label == first
     with pytest.raises(NotFoundError, match=f"It holds: {first}, {second}"):
         find_backup(Selection(store, "db-6379", "20200101T000000Z_rdb"))
-    store.files[f"db-6379/backup/{second}/manifest.json"] = b"{}"
+    store.contents[f"db-6379/backup/{second}/manifest.json"] = b"{}"
     with pytest.raises(DamagedError):
         find_backup(Selection(store, "db-6379", second))
     assert find_backup(Selection(store, "db-6379"))[0].label == first
@@ -32,7 +32,7 @@ def test_a_newer_backup_that_cannot_be_used_is_named() -> None:
     store = MemoryStore()
     first, second = put(store, T0), put(store, T0 + 60)
     assert find_backup(Selection(store, "db-6379"))[1] == []
-    store.files[f"db-6379/backup/{second}/manifest.json"] = b"{}"
+    store.contents[f"db-6379/backup/{second}/manifest.json"] = b"{}"
     found, notes = find_backup(Selection(store, "db-6379"))
     assert found.label == first and len(notes) == 1 and second in notes[0]
     assert find_backup(Selection(store, "db-6379", at=T0 + 59))[1] == []

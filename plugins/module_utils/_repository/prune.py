@@ -1,0 +1,311 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Retention carried out: what a policy lets go is removed, the manifest first, and the remains of dead writers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._errors import RedisBackupError, RepositoryError
+from .._files import locked
+from .._times import now
+from .annotations import kept_until
+from .cache import CatalogCache
+from .catalog import list_backups
+from .entry import Entry
+from .identity import HostState, require_name, stored_identity
+from .layout import MANIFEST, backup_path, backups_path, is_label
+from .manifest import Manifest
+from .remains import clean
+from .retention import Candidate, Policy, decide, doubts_of
+from .store import Store
+from .suspects import SHRINK_RATIO, suspects
+
+REMAINS_AGE = 86400.0
+"""Seconds for which the remains of an unfinished backup are left alone."""
+
+_UNTOUCHED = "Nothing was removed from it"
+_ENGINES = ("rdb", "aof")
+
+
+@dataclass(frozen=True)
+class PruneRequest:
+    """What to prune: `policies` by the name of the store. `shrink_ratio` makes a backup suspect."""
+
+    stores: Sequence[Store]
+    instance: str
+    policies: Mapping[str, Policy]
+    state: HostState
+    shrink_ratio: float = SHRINK_RATIO
+    adopt: bool = False
+    check_mode: bool = False
+
+
+@dataclass
+class Pruned:
+    """What became of one repository. `kept` holds the reasons by label; `freed` counts bytes."""
+
+    name: str
+    kept: dict[str, list[str]] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    remains: list[str] = field(default_factory=list)
+    blocked: str = ""
+    freed: int = 0
+    failed: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PruneResult:
+    """What became of all repositories, and what was done in words."""
+
+    instance: str
+    repositories: list[Pruned]
+    actions: list[str]
+
+    @property
+    def changed(self) -> bool:
+        return any(each.removed or each.remains for each in self.repositories)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        return {each.name: each.failed for each in self.repositories if each.failed}
+
+    @property
+    def failure(self) -> str:
+        """What to tell when a repository failed."""
+        good = ", ".join(each.name for each in self.repositories if not each.failed)
+        return RedisBackupError(
+            f"{self.instance}: pruning failed in {', '.join(self.failed)}: {'; '.join(self.failed.values())}",
+            untouched=f"What was not removed stays whole. Pruned: {good or 'none'}",
+        ).paragraph()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an operator should look at: nothing was pruned although a rule would let it, remains that stay."""
+        blocked = [f"{each.name}: nothing was removed, {each.blocked}" for each in self.repositories if each.blocked]
+        return blocked + [note for each in self.repositories for note in each.notes]
+
+    def as_result(self) -> dict[str, Any]:
+        """The module's return values."""
+        kept = [
+            {"label": label, "repository": each.name, "reasons": reasons}
+            for each in self.repositories
+            for label, reasons in each.kept.items()
+        ]
+        before = [(each.name, sorted([*each.kept, *each.removed])) for each in self.repositories]
+        after = [(each.name, sorted(each.kept)) for each in self.repositories]
+        return {
+            "kept": kept,
+            "removed": sorted({label for each in self.repositories for label in each.removed}),
+            "freed_bytes": sum(each.freed for each in self.repositories),
+            "repositories": [
+                {
+                    "name": each.name,
+                    "kept": list(each.kept),
+                    "removed": each.removed,
+                    "remains": each.remains,
+                    "blocked": each.blocked or None,
+                    "freed_bytes": each.freed,
+                    "failed": each.failed or None,
+                }
+                for each in self.repositories
+            ],
+            "diff": {"before": _lines(before), "after": _lines(after)},
+        }
+
+
+def _lines(labels: Sequence[tuple[str, list[str]]]) -> str:
+    return "".join(f"{name}: {label}\n" for name, found in labels for label in found)
+
+
+def prune(request: PruneRequest) -> PruneResult:
+    """Remove what the policies let go. A repository that fails keeps what it has, and the others go on.
+
+    Raises RedisBackupError when nothing may be done at all: policies without a rule, another task at work.
+    """
+    require_name(request.instance)
+    empty = [name for name, policy in request.policies.items() if policy.empty]
+    if empty:
+        raise RedisBackupError(
+            f"keep names no rule for {', '.join(empty)}: all backups would go",
+            untouched="Nothing was removed",
+            hint="Name at least one of last, hourly, daily, weekly, monthly, yearly and within",
+        )
+    actions: list[str] = []
+    pruned = {store.name: Pruned(store.name) for store in request.stores}
+    with contextlib.ExitStack() as held:
+        if not request.check_mode:
+            held.enter_context(locked(request.state.lock_path(request.instance), busy=_busy(request.instance)))
+        ready: list[Store] = []
+        for store in request.stores:
+            with _failing(pruned[store.name]):
+                _require_own(store, request)
+                if not request.check_mode and store.names(request.instance):
+                    word = held.enter_context(store.lock(request.instance))
+                    actions += [f"{word} ({store.where()})"] if word else []
+                ready.append(store)
+        errors: dict[str, RepositoryError] = {}
+        entries = list_backups(ready, request.instance, CatalogCache(request.state.folder), errors)
+        doubtful = suspects(entries, request.shrink_ratio)
+        doubts = doubts_of([_candidate(entry, entry.manifest, doubtful) for entry in entries if entry.manifest])
+        for store in ready:
+            one = pruned[store.name]
+            if store.name in errors:
+                one.failed = _words(errors[store.name])
+                continue
+            with _failing(one):
+                for engine in _ENGINES:
+                    decision = decide(
+                        candidates_of(entries, store, engine, doubtful), request.policies[store.name], doubts
+                    )
+                    one.kept.update(decision.kept)
+                    one.blocked = one.blocked or decision.blocked
+                    _remove_backups(store, decision.removed, entries, request, one, actions)
+                _keep_unusable(store, entries, one)
+                _remove_remains(store, entries, request, one, actions)
+    return PruneResult(request.instance, list(pruned.values()), actions)
+
+
+@contextlib.contextmanager
+def _failing(one: Pruned) -> Iterator[None]:
+    try:
+        yield
+    except RepositoryError as error:
+        one.failed = one.failed or _words(error)
+
+
+def _words(error: RepositoryError) -> str:
+    """An error as a part of a sentence."""
+    return f"{error.what} ({error.hint})" if error.hint else error.what
+
+
+def _busy(instance: str) -> RepositoryError:
+    return RepositoryError(
+        f"another task is at work on {instance} on this host",
+        untouched="Nothing was removed",
+        hint="Wait until it has ended, then run again",
+    )
+
+
+def _require_own(store: Store, request: PruneRequest) -> None:
+    """Raise RepositoryError where the repository keeps another server's backups under this name."""
+    mine, found = request.state.read(request.instance), stored_identity(store, request.instance)
+    if found and found != mine and not request.adopt:
+        told = f"this host's is {mine}" if mine else "this host has none"
+        raise RepositoryError(
+            f"{store.where()} keeps backups of another server under the name {request.instance} "
+            f"(its UUID is {found}, {told})",
+            untouched=_UNTOUCHED,
+            hint="Prune where the backups are made, or set adopt: true when these are really meant",
+        )
+
+
+def candidates_of(
+    entries: Sequence[Entry], store: Store, engine: str, doubtful: Mapping[str, str]
+) -> list[Candidate]:
+    """One repository's backups of an engine, for the decision. Copies that cannot be used are no candidates. Pure."""
+    there = ((entry, entry.manifests.get(store.name)) for entry in entries)
+    return [_candidate(entry, copy, doubtful) for entry, copy in there if copy is not None and copy.engine == engine]
+
+
+def _candidate(entry: Entry, manifest: Manifest, doubtful: Mapping[str, str]) -> Candidate:
+    return Candidate(
+        label=entry.label,
+        time=manifest.snapshot_time,
+        order=manifest.serial,
+        verified=_is_verified(entry, manifest),
+        suspect=doubtful.get(entry.label, ""),
+        keep_until=_pinned_until(manifest),
+        accepted=bool(entry.acknowledged),
+    )
+
+
+def _pinned_until(manifest: Manifest) -> float:
+    try:
+        return kept_until(manifest.annotations)
+    except ValueError:
+        return math.inf  # a word that nobody understands was meant to keep
+
+
+def _is_verified(entry: Entry, manifest: Manifest) -> bool:
+    """Whether a real server has loaded these very bytes, here or where a copy of them lies."""
+    same = (name for name, other in entry.manifests.items() if other.seal == manifest.seal)
+    return any("restore" in entry.standings[name].at for name in same)
+
+
+def _remove_backups(
+    store: Store,
+    labels: Sequence[str],
+    entries: Sequence[Entry],
+    request: PruneRequest,
+    one: Pruned,
+    actions: list[str],
+) -> None:
+    """Remove what was decided, but for what the store has locked. What it refuses without a lock is a failure, told
+    when all others are done."""
+    sizes = {entry.label: entry.stored_bytes.get(store.name, 0) for entry in entries}
+    verb = "would remove" if request.check_mode else "removed"
+    for label in labels:
+        folder = backup_path(request.instance, label)
+        locked_words = store.why_locked(f"{folder}/{MANIFEST}")
+        if locked_words:
+            one.kept[label] = [locked_words]
+            continue
+        if not request.check_mode:
+            try:
+                store.remove(f"{folder}/{MANIFEST}")  # from then on it is none
+            except RepositoryError as error:
+                one.kept[label] = [f"it could not be removed: {error.what}"]
+                one.failed = one.failed or _words(error)
+                continue
+            try:
+                store.remove(folder)
+            except RepositoryError as error:  # remains, which the next run removes
+                one.notes.append(f"what is left of {label} in {store.where()} could not be removed yet: {error}")
+        one.removed.append(label)
+        one.freed += sizes[label]
+        actions.append(f"{verb} {label} from {store.where()}")
+
+
+def _keep_unusable(store: Store, entries: Sequence[Entry], one: Pruned) -> None:
+    """Copies that cannot be used are for a human to look at."""
+    for entry in entries:
+        if store.name in entry.problems and not _is_unfinished(entry, store):
+            one.kept[entry.label] = [f"cannot be used: {entry.problems[store.name]}"]
+
+
+def _is_unfinished(entry: Entry, store: Store) -> bool:
+    return entry.problems.get(store.name, "").startswith("incomplete")
+
+
+def _remove_remains(
+    store: Store, entries: Sequence[Entry], request: PruneRequest, one: Pruned, actions: list[str]
+) -> None:
+    """Remove what writers that died left more than a day ago. We hold the lock: nobody writes there now."""
+    root = backups_path(request.instance)
+    unfinished = {entry.label for entry in entries if _is_unfinished(entry, store)}
+    known = {entry.label for entry in entries if store.name in entry.stored_bytes}
+    empty = {name for name in store.names(root) if is_label(name)} - known  # folders without a file
+    newest = dict.fromkeys(empty, 0.0)
+    sizes: dict[str, int] = {}
+    for file in store.files(root) if unfinished else []:
+        label = file.path[len(root) + 1 :].partition("/")[0]
+        newest[label] = max(newest.get(label, 0.0), file.modified)
+        sizes[label] = sizes.get(label, 0) + file.size
+    old = [label for label in sorted((unfinished | empty) & newest.keys()) if now() - newest[label] >= REMAINS_AGE]
+    for label in old:
+        done = [f"would remove the remains of the unfinished backup {label} from {store.where()}"]
+        stays: list[str] = []
+        if not request.check_mode:
+            done, stays = clean(store, request.instance, [label])
+        actions += done
+        one.notes += stays
+        if done:
+            one.remains.append(label)
+            one.freed += sizes.get(label, 0)

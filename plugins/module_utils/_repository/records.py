@@ -1,0 +1,79 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is added to a backup after it was made: records of its verifications, and a human's word for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LEVELS = ("stored", "content", "restore")
+"""How far a verification goes; each holds those before it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One verification: how far it went, when (ISO 8601, UTC), whether all was well, what was not."""
+
+    level: str
+    time: str
+    ok: bool
+    problems: tuple[str, ...] = ()
+
+
+def parse_record(document: Any, name: str) -> Record | None:
+    """The record in the JSON document of the file `name`; None when it is none."""
+    if not isinstance(document, dict):
+        return None
+    level, time, problems = document.get("level"), document.get("time"), document.get("problems")
+    if level not in LEVELS:
+        return None
+    words = tuple(str(problem) for problem in problems) if isinstance(problems, list) else ()
+    return Record(str(level), str(time or name), document.get("ok") is True, words)
+
+
+def record_name(time: str, level: str) -> str:
+    """The file's name of a record made at `time` (ISO 8601): names sort by time."""
+    return f"{time.replace('-', '').replace(':', '')}-{level}.json"
+
+
+def newest_names(names: Iterable[str]) -> list[str]:
+    """Of the records' names, those that can matter: the newest of each level."""
+    newest: dict[str, str] = {}
+    for name in sorted(name for name in names if name.endswith(".json")):
+        newest[name[: -len(".json")].rpartition("-")[2]] = name
+    return sorted(newest.values())
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the records of one stored copy come to. `at` holds, for each level, when it was last found good at that
+    level or a higher one; `failure` tells in words that the newest verification failed, empty when it did not."""
+
+    at: Mapping[str, str]
+    failure: str = ""
+
+    @property
+    def level(self) -> str:
+        """The highest level that holds; empty when the copy was never found good."""
+        return next((level for level in reversed(LEVELS) if level in self.at), "")
+
+
+def standing(records: Iterable[Record]) -> Standing:
+    """The standing of a copy by all of its records: a failure holds until a verification as deep finds all well."""
+    at: dict[str, str] = {}
+    failures: dict[str, Record] = {}
+    for record in sorted(records, key=lambda record: record.time):
+        depth = LEVELS.index(record.level)
+        if record.ok:
+            at.update(dict.fromkeys(LEVELS[:depth + 1], record.time))
+            failures = {level: last for level, last in failures.items() if LEVELS.index(level) > depth}
+        else:
+            failures[record.level] = record
+    if not failures:
+        return Standing(at)
+    last = max(failures.values(), key=lambda record: record.time)
+    words = "; ".join(last.problems) or "no reason was recorded"
+    return Standing({}, f"its verification ({last.level}) failed at {last.time}: {words}")

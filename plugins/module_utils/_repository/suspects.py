@@ -1,0 +1,56 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backups that must not stand for what was lost: a server that came up empty goes on making them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .entry import Entry
+from .manifest import Manifest
+
+SHRINK_RATIO = 0.5
+"""The default of what share of keys and bytes a backup may fall to before it is suspect."""
+
+
+def by_age(entries: Sequence[Entry]) -> list[Entry]:
+    """The usable backups in the order in which they were made; where manifests have serials, no clock can change it."""
+    there = [(entry.manifest, entry) for entry in entries if entry.manifest is not None]
+    ordered = sorted(there, key=lambda each: (each[0].serial, each[0].snapshot_time, each[0].label))
+    return [entry for _manifest, entry in ordered]
+
+
+def suspects(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> dict[str, str]:
+    """The backups that hold far less than the newest verified one before them, by label, with the reason.
+
+    Where none before was verified, the newest one that is not suspect stands in its place. Keys that expire come and
+    go: they, and their share of the bytes, do not count. What was acknowledged is not suspect.
+    """
+    found: dict[str, str] = {}
+    good: Entry | None = None
+    for entry in by_age(entries):
+        manifest = entry.manifest
+        if manifest is None:
+            continue
+        why = _why(manifest, good.manifest, shrink_ratio) if good and good.manifest and not entry.acknowledged else ""
+        if why:
+            found[entry.label] = why
+        elif good is None or entry.verified or entry.acknowledged or not good.verified:
+            good = entry
+    return found
+
+
+def _why(manifest: Manifest, good: Manifest, ratio: float) -> str:
+    lasting = good.keys - good.expires
+    if manifest.keys - manifest.expires < lasting * ratio:
+        return (
+            f"it holds {manifest.keys} keys, {good.label} before it {good.keys}: "
+            "the data was lost before it was made (name its label to use it)"
+        )
+    if good.keys and manifest.size < good.size * (lasting / good.keys) * ratio:
+        return (
+            f"its data has {manifest.size} bytes, that of {good.label} before it {good.size}: "
+            "values were lost before it was made (name its label to use it)"
+        )
+    return ""

@@ -1,0 +1,89 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host must have for a throw-away server with data: memory and room; and the bounds that server gets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from .._errors import RedisBackupError
+from .._files import free_bytes
+from .._repository.manifest import Manifest, StoredFile
+
+MEMORY_FACTOR = 1.2
+DEFAULT_PLACE = "/var/tmp"
+_ROOM = 64 * 1024 * 1024
+_PROGRAM = 256 * 1024 * 1024  # address space of a server without data: its program, libraries, threads
+_SOCKET_LIMIT = 107
+_UNTOUCHED = "Nothing was changed"
+
+
+def needed_memory(server: Mapping[str, Any], rdb: StoredFile) -> int:
+    """Bytes of memory that loading will take, by what the backed-up server used. Pure."""
+    used = server.get("used_memory_bytes")
+    return int(MEMORY_FACTOR * max(used if isinstance(used, int) else 0, rdb.size))
+
+
+def require_memory(manifest: Manifest, rdb: StoredFile, limit: int | None, available: int | None) -> None:
+    """Raise RedisBackupError when the host, or the limit, has too little memory. Asked before a byte is fetched."""
+    needed = needed_memory(manifest.document["server"], rdb)
+    what = f"loading {manifest.label} of {manifest.instance} takes about {in_mb(needed)} of memory"
+    if limit is not None and limit < needed:
+        raise RedisBackupError(
+            f"{what}, memory_limit_mb allows {in_mb(limit)}", untouched=_UNTOUCHED, hint="Raise memory_limit_mb"
+        )
+    if available is not None and available < needed:
+        raise RedisBackupError(
+            f"{what}, this host has {in_mb(available)} available",
+            untouched=_UNTOUCHED,
+            hint="Verify on a host with more memory; every host that sees the repository can",
+        )
+
+
+def require_place(place: str) -> None:
+    """Raise RedisBackupError when a throw-away server cannot get its directory in `place`."""
+    hint = "Name another directory with work_dir, by its absolute path"
+    if not os.path.isabs(place) or not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+        raise RedisBackupError(f"{place} is no directory that this user may write in", untouched=_UNTOUCHED, hint=hint)
+    if len(os.fsencode(place)) > _SOCKET_LIMIT - len("/redis_backup-throwaway-4194304-12345678/socket"):
+        raise RedisBackupError(f"the path {place} is too long for a unix socket", untouched=_UNTOUCHED, hint=hint)
+
+
+def require_room(place: str, rdb: StoredFile) -> None:
+    """Raise RedisBackupError when there is too little room for the data of a throw-away server."""
+    free, needed = free_bytes(place), rdb.size + _ROOM
+    if free < needed:
+        raise RedisBackupError(
+            f"{place} has {in_mb(free)} left, a throw-away server needs {in_mb(needed)}",
+            untouched=_UNTOUCHED,
+            hint="Name another directory with work_dir",
+        )
+
+
+def confinement(limit: int | None) -> Callable[[], None]:
+    """What a throw-away server does before it starts: last in line for the CPU, first for the kernel's OOM killer.
+
+    `limit` bounds its data in bytes, by its address space.
+    """
+    bound = None if limit is None else limit + _PROGRAM
+
+    def confine() -> None:
+        os.nice(10)
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+            stream.write("1000")
+        if bound is not None:
+            _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (lower, lower))
+
+    return confine
+
+
+def in_mb(count: int) -> str:
+    """Bytes for people, rounded up: 1 MB is 1024 * 1024."""
+    return f"{-(-count // (1024 * 1024))} MB"

@@ -1,0 +1,243 @@
+#!/usr/bin/python
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: redis_backup_prune
+short_description: Remove backups that retention no longer keeps
+version_added: 0.1.0
+author: GlobalScope contributors (@globalscope)
+description:
+  - Removes the backups of an instance that no rule keeps, in each repository by its own rules. It speaks to no server.
+  - Whatever the rules say, it keeps the newest verified backups (O(minimum_verified)), backups that are pinned (the annotation
+    C(keep) of M(globalscope.redis_backup.redis_backup)), locked by the store, or that cannot be used.
+  - A backup that holds far less than the newest verified one before it is suspect. It satisfies no rule, and while there is one,
+    nothing of the instance is removed until M(globalscope.redis_backup.redis_backup_acknowledge) says that all is well.
+  - The age of a backup is told by the other backups, never by this host's clock. Where a clock has jumped, nothing is removed.
+  - What writers that died left more than a day ago is removed, too.
+extends_documentation_fragment:
+  - globalscope.redis_backup.connection
+  - globalscope.redis_backup.repository
+  - globalscope.redis_backup.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  keep:
+    description: The rules for repositories that have none of their own (O(repositories[].keep)).
+    type: dict
+    suboptions:
+      last:
+        description: Keep so many of the newest backups.
+        type: int
+      hourly:
+        description: Keep the newest backup of each of so many hours that have one.
+        type: int
+      daily:
+        description: The same for days, in UTC.
+        type: int
+      weekly:
+        description: The same for weeks, which begin on Monday.
+        type: int
+      monthly:
+        description: The same for months.
+        type: int
+      yearly:
+        description: The same for years.
+        type: int
+      within:
+        description: Keep all backups made in so many days before the newest one.
+        type: float
+  minimum_verified:
+    description:
+      - How many verified backups stay whatever the rules say. Where fewer are verified, the newest usable ones stay in their place.
+    type: int
+    default: 2
+  shrink_ratio:
+    description: The share of keys, or of bytes, below which a backup is suspect.
+    type: float
+    default: 0.5
+  adopt:
+    description: Prune backups that another server made under this name, as the UUID in the repository tells.
+    type: bool
+    default: false
+seealso:
+  - module: globalscope.redis_backup.redis_backup_verify
+  - module: globalscope.redis_backup.redis_backup_acknowledge
+  - module: globalscope.redis_backup.redis_backup_info
+"""
+
+EXAMPLES = r"""
+- name: Keep a day of hourly backups on the spot, and a year of them in the cloud
+  globalscope.redis_backup.redis_backup_prune:
+    instance: multiframe-6379
+    repositories:
+      - name: local
+        path: /var/backups/redis
+        keep:
+          hourly: 24
+      - name: cloud
+        type: s3
+        bucket: multiframe-backups
+        keep:
+          daily: 14
+          weekly: 8
+          monthly: 12
+
+- name: See what would go
+  globalscope.redis_backup.redis_backup_prune:
+    instance: multiframe-6379
+    repositories:
+      - name: local
+        path: /var/backups/redis
+    keep:
+      last: 5
+      within: 7
+  check_mode: true
+  diff: true
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: ["removed 20261120T000000Z_rdb from repository local (/var/backups/redis)"]
+kept:
+  description: The backups that stay, oldest first, in each repository, and why.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    label:
+      description: Label of the backup.
+      type: str
+      sample: 20261122T235141Z_rdb
+    repository:
+      description: Name of the repository.
+      type: str
+      sample: local
+    reasons:
+      description: Why it stays.
+      type: list
+      elements: str
+      sample: ["one of the last 5", "daily 2026-11-22", "one of the newest verified"]
+removed:
+  description: Labels of the backups that are gone, or would be, from any repository.
+  returned: success
+  type: list
+  elements: str
+  sample: [20261120T000000Z_rdb]
+freed_bytes:
+  description: Bytes that were freed, or would be.
+  returned: success
+  type: int
+  sample: 183500800
+repositories:
+  description: The same for each repository.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: local
+    kept:
+      description: Labels that stay.
+      type: list
+      elements: str
+      sample: [20261122T235141Z_rdb]
+    removed:
+      description: Labels that are gone.
+      type: list
+      elements: str
+      sample: [20261120T000000Z_rdb]
+    remains:
+      description: Labels of unfinished backups whose remains are gone.
+      type: list
+      elements: str
+      sample: []
+    blocked:
+      description: Why nothing was removed although the rules would let it; V(null) otherwise.
+      type: str
+      sample: "20261122T235141Z_rdb is suspect and not acknowledged: it holds 0 keys, 20261121T235141Z_rdb before it 25001"
+    freed_bytes:
+      description: Bytes that were freed there.
+      type: int
+      sample: 183500800
+    failed:
+      description: Why the repository could not be pruned; V(null) when it could.
+      type: str
+      sample: null
+"""
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec import (
+    connection_spec,
+    merged,
+    name_of,
+    state_of,
+    told,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_repository import (
+    keep_options,
+    policies_of,
+    repositories_spec,
+    stores_of,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.prune import (
+    PruneRequest,
+    prune,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.retention import (
+    MINIMUM_VERIFIED,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.suspects import SHRINK_RATIO
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=merged(
+            connection_spec(env_fallback),
+            repositories_spec(),
+            {
+                "keep": {"type": "dict", "options": keep_options()},
+                "minimum_verified": {"type": "int", "default": MINIMUM_VERIFIED},
+                "shrink_ratio": {"type": "float", "default": SHRINK_RATIO},
+                "adopt": {"type": "bool", "default": False},
+            },
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    with told(module.fail_json, name_of(params), "Nothing was removed"):
+        result = prune(
+            PruneRequest(
+                stores=stores_of(params),
+                instance=name_of(params),
+                policies=policies_of(params),
+                state=state_of(params),
+                shrink_ratio=params["shrink_ratio"],
+                adopt=params["adopt"],
+                check_mode=module.check_mode,
+            )
+        )
+        for warning in result.warnings:
+            module.warn(warning)
+        returned = {"changed": result.changed, "actions": result.actions, **result.as_result()}
+        if result.failed:
+            module.fail_json(msg=result.failure, **returned)
+        module.exit_json(**returned)
+
+
+if __name__ == "__main__":
+    main()
