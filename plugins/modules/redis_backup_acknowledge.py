@@ -14,6 +14,7 @@ description:
   - Writes down beside a backup that a human has looked at it and found its content right. It speaks to no server.
   - A backup that holds far less than the one before it is suspect. A recovery passes over it, and nothing of its instance is
     pruned. Acknowledged, it counts as any other, and later ones are measured by it.
+    So a word for the first of several suspects holds for those after it.
   - A backup that follows a jump of a clock is acknowledged in the same way.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection

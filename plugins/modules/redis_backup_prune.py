@@ -16,7 +16,9 @@ description:
     C(keep) of M(globalscope.redis_backup.redis_backup)), locked by the store, or that cannot be used.
   - A backup that holds far less than the newest verified one before it is suspect. It satisfies no rule, and while there is one,
     nothing of the instance is removed until M(globalscope.redis_backup.redis_backup_acknowledge) says that all is well.
-  - The age of a backup is told by the other backups, never by this host's clock. Where a clock has jumped, nothing is removed.
+  - The age of a backup is told by the other backups, never by this host's clock. A backup made while a clock was wrong, between
+    others that fit each other, stays as long as it could count for a rule. A jump that stays stops everything, until the backup
+    behind it is acknowledged.
   - What writers that died left more than a day ago is removed, too.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
@@ -112,7 +114,7 @@ actions:
   elements: str
   sample: ["removed 20261120T000000Z_rdb from repository local (/var/backups/redis)"]
 kept:
-  description: The backups that stay, oldest first, in each repository, and why.
+  description: The backups that stay in each repository, and why.
   returned: success
   type: list
   elements: dict

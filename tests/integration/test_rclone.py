@@ -596,7 +596,7 @@ def test_killed_at_a_random_instant(
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    for _number in range(30 if long else 4):
+    for _number in range(30 if long else 2):
         instant = chance.uniform(0, seconds)
         process = kill_after("redis_backup", params, [state], instant, group=group)
         wait_for(lambda process=process: not members(process), "the programs of the killed module to end", 60)

@@ -135,5 +135,3 @@ def open_plain(path: str) -> int:
         os.close(fd)
         raise ServerError(f"{path} is no plain file", untouched="The live data was not touched")
     return fd
-
-

@@ -149,7 +149,7 @@ def _records(
 def _is_about_the_place(raw: bytes) -> bool:
     """Whether a record tells of damaged bytes, or is none."""
     try:
-        record = json.loads(raw)
+        record = parse_json(raw)
     except ValueError:
         return True
     return not isinstance(record, dict) or (record.get("level") == "stored" and not record.get("ok"))

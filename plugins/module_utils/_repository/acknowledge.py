@@ -56,7 +56,7 @@ def acknowledge(stores: Sequence[Store], word: Acknowledgement, *, check_mode: b
 
 def _stands(store: Store, path: str, word: Acknowledgement) -> bool:
     try:
-        found = json.loads(store.read(path))
+        found = parse_json(store.read(path))
     except (NotFoundError, ValueError):
         return False
     return isinstance(found, dict) and found.get("reason") == word.reason

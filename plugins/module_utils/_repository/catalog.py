@@ -174,7 +174,7 @@ def _read(
             if path.endswith(f"/{MANIFEST}"):
                 documents[path] = open_manifest(raw, store.where(path)).document
             else:
-                documents[path] = json.loads(raw)
+                documents[path] = parse_json(raw)
         except DamagedError as error:
             errors[path] = error
         except ValueError:

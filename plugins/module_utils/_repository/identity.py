@@ -120,7 +120,7 @@ def stored_identity(store: Store, instance: str) -> str:
             ) from None
         return ""
     try:
-        return str(json.loads(raw)["uuid"])
+        return str(parse_json(raw)["uuid"])
     except (ValueError, KeyError, TypeError):
         raise DamagedError(
             f"{store.where(f'{instance}/{IDENTITY}')} is damaged",

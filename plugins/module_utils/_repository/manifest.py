@@ -140,7 +140,7 @@ def open_manifest(raw: bytes, where: str) -> Manifest:
     untouched = "The live data was not touched"
     hint = "Use another backup, or another repository's copy of this one"
     try:
-        document = json.loads(raw)
+        document = parse_json(raw)
     except ValueError:
         document = None
     if not isinstance(document, dict) or not isinstance(document.get(_SEAL), str):

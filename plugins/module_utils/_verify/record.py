@@ -84,7 +84,7 @@ def earlier_records(store: Store, instance: str, label: str) -> list[Mapping[str
     found: list[Mapping[str, Any]] = []
     for name in names[-_EARLIER:]:
         try:
-            document = json.loads(store.read(f"{folder}/{name}"))
+            document = parse_json(store.read(f"{folder}/{name}"))
         except (ValueError, RepositoryError):
             continue
         if isinstance(document, dict):

