@@ -11,6 +11,8 @@ from datetime import datetime, timezone
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.\d{1,6})?\s*(Z|z|UTC|[+-]\d\d:?\d\d)",
 )
+_FIRST = datetime(1, 1, 2, tzinfo=timezone.utc).timestamp()
+_LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc).timestamp()
 
 
 def now() -> float:
@@ -27,14 +29,21 @@ def from_iso(text: str) -> float:
     """ISO 8601 with a zone (`Z`, `+01:00`) or `@seconds` as UTC seconds. Raises ValueError."""
     text = text.strip()
     if re.fullmatch(r"@\d+(\.\d+)?", text):
-        return float(text[1:])
+        return _within_calendar(float(text[1:]), text)
     match = _ISO.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is no time with a zone, such as 2026-11-22T23:51:41Z or 2026-11-22 23:51+01:00")
     day, minutes, seconds, fraction, zone = match.groups()
     zone = "+00:00" if zone in ("Z", "z", "UTC") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
     micro = (fraction or ".0").ljust(7, "0")
-    return datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{micro}{zone}").timestamp()
+    return _within_calendar(datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{micro}{zone}").timestamp(), text)
+
+
+def _within_calendar(seconds: float, text: str) -> float:
+    """The seconds themselves. Raises ValueError where no date can be made of them again."""
+    if not _FIRST <= seconds <= _LAST:
+        raise ValueError(f"{text[:40]!r} is not within the years 1 to 9999")
+    return seconds
 
 
 def in_words(seconds: float) -> str:

@@ -52,6 +52,22 @@ EXAMPLES = r"""
       - name: nfs
         path: /mnt/backup/redis
     query: "[?encrypted].label"
+
+- name: What a recovery to noon would use, and what it would lose
+  globalscope.redis_backup.redis_backup_info:
+    instance: multiframe-6379
+    repositories:
+      - name: nfs
+        path: /mnt/backup/redis
+    at: "2026-11-22T12:00:00Z"
+  register: catalog
+
+- name: What no server has loaded yet, and what a human should look at
+  globalscope.redis_backup.redis_backup_info:
+    repositories:
+      - name: nfs
+        path: /mnt/backup/redis
+    query: "[?!verified || suspect || !usable].{instance: instance, label: label, suspect: suspect, problems: problems}"
 """
 
 RETURN = r"""
@@ -62,16 +78,126 @@ actions:
   elements: str
   sample: []
 backups:
-  description: The backups, oldest first, or what O(query) made of them.
+  description:
+    - The backups, oldest first, or what O(query) made of them. RV(latest) tells what each holds.
   returned: success
   type: list
   elements: raw
   sample: [{"label": "20261122T235141Z_rdb", "instance": "multiframe-6379", "usable": true, "problems": {}, "repositories": ["nfs"]}]
 latest:
-  description: The backup that a recovery (to O(at)) would use, V(null) when there is none or no O(instance) is named.
+  description:
+    - The backup that a recovery (to O(at)) would use, V(null) when there is none or no O(instance) is named.
+    - What a backup has from RV(latest.time) on comes from its manifest. It is missing where no copy can be used.
   returned: success
   type: dict
-  sample: {"label": "20261122T235141Z_rdb", "instance": "multiframe-6379", "usable": true, "time": "2026-11-22T23:51:41Z"}
+  contains:
+    label:
+      description: Its label, the same in all repositories.
+      type: str
+      sample: 20261122T235141Z_rdb
+    instance:
+      description: Whose backup it is.
+      type: str
+      sample: multiframe-6379
+    usable:
+      description: Whether some repository holds it whole.
+      type: bool
+      sample: true
+    repositories:
+      description: Names of the repositories that hold it whole.
+      type: list
+      elements: str
+      sample: [local, nfs]
+    problems:
+      description: By the name of the repository, why its copy cannot be used.
+      type: dict
+      sample: {}
+    suspect:
+      description: Why it is suspect, V(null) when it is not.
+      type: str
+      sample: null
+    acknowledged_at:
+      description: When a human said that it is right, V(null) when nobody did.
+      type: str
+      sample: null
+    verified:
+      description: Whether a throw-away server has loaded it and found it good.
+      type: bool
+      sample: true
+    verified_at:
+      description: When that was done last.
+      type: str
+      sample: "2026-11-23T03:15:02Z"
+    verified_level:
+      description: The highest level at which it was found good (V(stored), V(content) or V(restore)), or V(null).
+      type: str
+      sample: restore
+    verifications:
+      description: For each level, when it was last found good at that level or a higher one.
+      type: dict
+      sample: {"stored": "2026-11-23T03:15:02Z", "content": null, "restore": null}
+    time:
+      description: The moment whose data it holds, in UTC.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    started:
+      description: When it was begun.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    finished:
+      description: When it was complete.
+      type: str
+      sample: "2026-11-22T23:52:09Z"
+    duration_s:
+      description: Seconds that it took.
+      type: float
+      sample: 27.802
+    engine:
+      description: What was backed up.
+      type: str
+      sample: rdb
+    uuid:
+      description: UUID of the server that was backed up.
+      type: str
+      sample: f6123338-69a7-4eb3-aedb-c7f6108c2ad2
+    size:
+      description: Bytes before compression.
+      type: int
+      sample: 1030451200
+    stored_size:
+      description: Bytes that one copy takes.
+      type: int
+      sample: 450812345
+    bytes_per_second:
+      description: RV(latest.size) by RV(latest.duration_s).
+      type: int
+      sample: 37063923
+    encrypted:
+      description: Whether it is encrypted.
+      type: bool
+      sample: true
+    annotations:
+      description: What was given with it; C(keep) holds it back from retention.
+      type: dict
+      sample: {"keep": "2027-01-31"}
+    keys:
+      description: Keys in it (C(total)), and those that expire (C(expires)).
+      type: dict
+      sample: {"total": 25001, "expires": 12}
+    server:
+      description: The server that was backed up, such as its C(flavour), C(version) and C(modules).
+      type: dict
+      sample: {"flavour": "redis", "version": "7.0.15", "modules": []}
+    files:
+      description: The stored files.
+      type: list
+      elements: dict
+      sample: []
+    checks:
+      description: The checks that it passed when it was made.
+      type: list
+      elements: dict
+      sample: []
 archive:
   description: Coverage of the AOF archive; empty where nothing is archived.
   returned: success
@@ -82,6 +208,11 @@ rpo_seconds:
   returned: success
   type: float
   sample: 812.4
+repository_problems:
+  description: By name, why repositories could not be read, as long as another one could. Their backups are missing here.
+  returned: success
+  type: dict
+  sample: {}
 """
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
@@ -121,6 +252,8 @@ def main() -> None:
             query=params["query"],
             cache=CatalogCache(params["state_dir"]),
         )
+        for name, problem in shown["repository_problems"].items():
+            module.warn(f"the backups in repository {name} are not told: {problem}")
         module.exit_json(changed=False, actions=[], **shown)
 
 

@@ -367,6 +367,28 @@ def test_newest_is_damaged(donor: Donor, shelf: dict[str, Any], tmp_path: Path) 
     refused(source, shelf, "no whole backup", "being written", labels=[donor.labels[1]])
 
 
+def test_newest_was_found_bad(donor: Donor, shelf: dict[str, Any], tmp_path: Path) -> None:
+    """A verification has told so: it is no backup to promote."""
+    source = donor.copy_of("encrypted", tmp_path)
+    record = folder(source, donor.labels[-1]) / "verification" / "20261118T110000Z-restore.json"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text('{"level": "restore", "ok": false, "time": "2026-11-18T11:00:00Z", "problems": ["it is bad"]}')
+    done = copy(source, shelf)
+    assert [one["label"] for one in done["copied"]] == [donor.labels[-2]]
+    assert "it is bad" in done["warnings"][0]
+
+
+def test_a_link_at_the_destination(donor: Donor, shelf: dict[str, Any], tmp_path: Path) -> None:
+    """What lies behind it is not written over, and it is not taken for remains."""
+    copy(donor.encrypted, shelf, labels=["all"])
+    moved = folder(shelf, donor.labels[0])
+    moved.rename(tmp_path / "elsewhere")
+    moved.symlink_to(tmp_path / "elsewhere")
+    with untouched(tmp_path / "elsewhere"):
+        refused(donor.encrypted, shelf, donor.labels[0], "is a link or a file", labels=["all"])
+    assert moved.is_symlink()
+
+
 def test_another_backup_of_the_label(donor: Donor, shelf: dict[str, Any], tmp_path: Path) -> None:
     source = donor.copy_of("encrypted", tmp_path)
     label = donor.labels[-1]

@@ -389,6 +389,27 @@ def test_too_little_room(case: Case, small_tmpfs: Callable[[str], Path]) -> None
     case.undecided("restore", "is no directory", work_dir=str(case.work / "none"))
 
 
+def test_a_place_where_others_may_write(case: Case, tmp_path: Path) -> None:
+    """They could put a link in the place of what we hand over to the server's user."""
+    for name, mode, owner, needle in (
+        ("open", 0o777, 0, "may be written by other users"),
+        ("group", 0o770, 0, "may be written by other users"),
+        ("theirs", 0o700, 65534, "belongs to another user"),
+    ):
+        place = tmp_path / name
+        place.mkdir()
+        place.chmod(mode)
+        if owner:
+            if os.geteuid():
+                continue
+            os.chown(place, owner, owner)
+        case.undecided("restore", needle, "work_dir", work_dir=str(place))
+    place = tmp_path / "sticky"
+    place.mkdir()
+    place.chmod(0o1777)
+    assert case.verify("restore", work_dir=str(place))["results"][0]["ok"]
+
+
 def test_what_a_killed_run_left_takes_no_room(case: Case, small_tmpfs: Callable[[str], Path]) -> None:
     """It goes before room is asked for: else a full disk would stay full."""
     place = small_tmpfs("100M")

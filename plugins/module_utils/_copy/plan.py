@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 from .._errors import NotFoundError, RepositoryError
-from .._repository.catalog import read_entry
+from .._repository.catalog import read_entry, read_usable
 from .._repository.layout import MANIFEST, SUMS, backup_path, backups_path, is_added, is_label, make_label
 from .._repository.manifest import Manifest, open_manifest
+from .._repository.parse import parse_json
 from .._repository.store import Store
 from .._times import now
 from .request import ALL, LATEST, CopyRequest, Repacking
@@ -42,7 +42,8 @@ class Shelf:
     @property
     def remains(self) -> list[str]:
         """The labels without: being written, or their writer died."""
-        return sorted(label for label, names in self.sizes.items() if is_label(label) and MANIFEST not in names)
+        found = (label for label, names in self.sizes.items() if is_label(label) and not {MANIFEST, ""} & names.keys())
+        return sorted(found)
 
     def forget_remains(self) -> None:
         """They were removed; what could not be is written anew all the same."""
@@ -73,7 +74,7 @@ def _latest(source: Shelf, warnings: list[str]) -> str:
     order = sorted(source.whole, key=lambda label: (label <= present, label), reverse=True)
     for label in order:
         try:
-            read_entry(source.store, source.instance, label)
+            read_usable(source.store, source.instance, label)
         except RepositoryError as error:
             warnings.append(f"the backup {label} was passed over: {error}")
             continue
@@ -107,6 +108,9 @@ def next_step(
             f"{source.store.where()} holds no whole backup {label} of {request.instance}{unfinished}",
             hint=f"It holds: {', '.join(source.whole) or 'none'}",
         )
+    if "" in destination.sizes.get(label, {}):
+        where = destination.store.where(backup_path(request.instance, label))
+        raise RepositoryError(f"{where} is a link or a file, and should be a folder", hint="Move it away")
     manifest = read_entry(source.store, request.instance, label)
     repacking = request.repacking if request.repacking and not request.repacking.fits(manifest) else None
     there = _manifest_there(destination, label)

@@ -12,7 +12,7 @@ from typing import Any
 from .._errors import RedisBackupError
 from .._repository.layout import is_label
 from .._repository.manifest import Manifest
-from .._repository.pipeline import Packing
+from .._repository.pipeline import Packing, require_public
 from .._repository.store import Store
 
 LATEST = "latest"
@@ -75,6 +75,7 @@ def repacking_of(
                 untouched="Nothing was changed",
                 hint="Give recipients, or none: true to store the copies in the clear",
             )
+        require_public(recipients)
     return Repacking(recipients, compression["level"] if compression else None, tuple(identities))
 
 

@@ -17,7 +17,7 @@ from .._repository.catalog import list_backups, readable_stores
 from .._repository.choose import choose, passed_over
 from .._repository.entry import Entry
 from .._repository.store import Store
-from .._repository.suspects import SHRINK_RATIO, suspects
+from .._repository.suspects import SHRINK_RATIO, require_ratio, suspects
 from .._restore.closing import writes_are_closed
 from .._restore.journal import SWAPPED, Journal, Workspace
 from .._server.describe import describe
@@ -81,6 +81,7 @@ def _took_writes(instance: Instance, journal: Journal) -> bool:
 
 def assess(instance: Instance, question: Question) -> dict[str, Any]:
     """The assessment of one instance: damage, what is left, when it failed, what a recovery brings and loses."""
+    require_ratio(question.shrink_ratio)
     facts = instance.facts
     stores, unreadable = readable_stores(question.stores)
     entry, problem, passed = _chosen(question, stores)

@@ -13,6 +13,7 @@ from .._errors import NotFoundError
 from .._times import now, to_iso
 from .catalog import list_backups
 from .layout import ACKNOWLEDGED, backup_path
+from .parse import parse_json
 from .store import Store
 
 

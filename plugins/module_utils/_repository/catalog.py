@@ -8,11 +8,11 @@ One listing for each repository; then only what is not known yet is read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
+from .._times import now, to_iso
 from .cache import CatalogCache, Known
 from .entry import Entry
 from .identity import require_name
@@ -28,7 +28,8 @@ from .layout import (
     valid_instance,
 )
 from .manifest import Manifest, open_manifest
-from .records import newest_names, parse_record, standing
+from .parse import parse_json
+from .records import Standing, newest_names, parse_record, standing
 from .store import Store, StoredObject
 
 Files = Mapping[str, StoredObject]
@@ -36,6 +37,7 @@ Files = Mapping[str, StoredObject]
 
 _UNTOUCHED = "The live data was not touched"
 _HINT = "Use another backup, or another repository's copy of this one"
+_CLOCK_SKEW = 300.0
 
 
 def read_entry(store: Store, instance: str, label: str) -> Manifest:
@@ -48,6 +50,17 @@ def read_entry(store: Store, instance: str, label: str) -> Manifest:
     manifest = open_manifest(store.read(f"{folder}/{MANIFEST}"), where)
     _require_fit(store, instance, label, manifest, _below(folder, store.files(folder)))
     return manifest
+
+
+def read_usable(store: Store, instance: str, label: str) -> Manifest:
+    """The same, of a backup that no verification has found to be bad. Raises DamagedError for one that has."""
+    present = to_iso(now() + _CLOCK_SKEW)
+    files = _below(backup_path(instance, label), store.files(backup_path(instance, label)))
+    documents, errors = _read(store, Known(), {label: files}, present)
+    entry = _copy(store, Entry(instance, label), files, documents, errors, present)
+    if entry.manifest is None:
+        raise DamagedError(entry.problems[store.name], untouched=_UNTOUCHED, hint=_HINT)
+    return entry.manifest
 
 
 def _below(folder: str, files: Iterable[StoredObject]) -> Files:
@@ -117,6 +130,7 @@ def _merge(entry: Entry, copy: Entry, name: str) -> None:
     """Add what one store says of a backup."""
     entry.problems.update(copy.problems)
     entry.stored_bytes.update(copy.stored_bytes)
+    entry.unread.update(copy.unread)
     there = entry.manifest
     if there is not None and copy.manifest is not None and there.identity != copy.manifest.identity:
         entry.problems[name] = "another backup of the same label, not the one of the other repositories"
@@ -133,34 +147,36 @@ def _copies(store: Store, instance: str, cache: CatalogCache | None) -> list[Ent
     folders: dict[str, dict[str, StoredObject]] = {}
     for file in store.files(root):
         label, _slash, name = file.path[len(root) + 1 :].partition("/")
-        if is_label(label) and name:
+        if is_label(label):
             folders.setdefault(label, {})[name] = file
     known = cache.known(store, instance) if cache else Known()
-    documents, errors = _read(store, known, folders)
+    present = to_iso(now() + _CLOCK_SKEW)
+    documents, errors = _read(store, known, folders, present)
     found = [
-        _copy(store, Entry(instance, label), files, documents, errors) for label, files in sorted(folders.items())
+        _copy(store, Entry(instance, label), files, documents, errors, present)
+        for label, files in sorted(folders.items())
     ]
     known.save()
     return found
 
 
-def _relevant(files: Files) -> list[StoredObject]:
+def _relevant(files: Files, present: str) -> list[StoredObject]:
     """Of a backup's files those that the catalog must have read: manifest, newest records, acknowledgement."""
     before = f"{VERIFICATION}/"
-    records = newest_names(name[len(before) :] for name in files if name.startswith(before))
+    records = newest_names((name[len(before) :] for name in files if name.startswith(before)), present)
     names = [MANIFEST, ACKNOWLEDGED, *(before + name for name in records)]
     return [files[name] for name in names if name in files]
 
 
 def _read(
-    store: Store, known: Known, folders: Mapping[str, Files]
+    store: Store, known: Known, folders: Mapping[str, Files], present: str
 ) -> tuple[dict[str, Any], dict[str, RepositoryError]]:
     """The documents of all relevant files by their path, and the errors of those that cannot be read."""
     documents: dict[str, Any] = {}
     errors: dict[str, RepositoryError] = {}
     unknown: dict[str, StoredObject] = {}
     for files in folders.values():
-        for file in _relevant(files):
+        for file in _relevant(files, present):
             document = known.get(file)
             if document is None:
                 unknown[file.path] = file
@@ -185,11 +201,19 @@ def _read(
 
 
 def _copy(
-    store: Store, entry: Entry, files: Files, documents: Mapping[str, Any], errors: Mapping[str, RepositoryError]
+    store: Store,
+    entry: Entry,
+    files: Files,
+    documents: Mapping[str, Any],
+    errors: Mapping[str, RepositoryError],
+    present: str,
 ) -> Entry:
     """One store's copy of a backup, with what is wrong with it."""
     entry.stored_bytes[store.name] = sum(file.size for file in files.values())
     folder = backup_path(entry.instance, entry.label)
+    if "" in files:
+        entry.problems[store.name] = f"{store.where(folder)} is a link or a file, and should be a folder"
+        return entry
     path = f"{folder}/{MANIFEST}"
     error = errors.get(path)
     if path not in documents and (error is None or isinstance(error, NotFoundError)):
@@ -205,8 +229,13 @@ def _copy(
     except RepositoryError as misfit:
         entry.problems[store.name] = str(misfit)
         return entry
-    found = [parse_record(documents.get(file.path), file.path.rpartition("/")[2]) for file in _relevant(files)]
-    judged = standing(record for record in found if record is not None)
+    relevant = _relevant(files, present)
+    found = [parse_record(documents.get(file.path), file.path.rpartition("/")[2]) for file in relevant]
+    judged = standing((record for record in found if record is not None), present)
+    unread = next((errors[file.path] for file in relevant if file.path in errors), None)
+    if unread is not None and not isinstance(unread, NotFoundError):
+        judged = Standing({}, judged.failure)  # it may hold a failure: nothing is verified until it can be read
+        entry.unread[store.name] = unread
     acknowledgement = documents.get(f"{folder}/{ACKNOWLEDGED}")
     if isinstance(acknowledgement, dict):
         entry.acknowledged = str(acknowledgement.get("time", ""))

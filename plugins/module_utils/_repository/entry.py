@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import RepositoryError
 from .._times import from_iso
 from .manifest import Manifest
 from .records import LEVELS, Standing
@@ -19,7 +20,8 @@ class Entry:
     """A backup in one or several repositories. What a repository says of its copy is kept by the repository's name.
 
     `problems` tells why copies cannot be used, `acknowledged` when a human accepted the backup as it is (ISO 8601).
-    `files` counts the stored bytes of each copy, whatever became of it.
+    `stored_bytes` counts those of each copy, whatever became of it. `unread` holds why a record of a verification could
+    not be read: what it says is not known.
     """
 
     instance: str
@@ -29,6 +31,7 @@ class Entry:
     standings: dict[str, Standing] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     stored_bytes: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, RepositoryError] = field(default_factory=dict)
     acknowledged: str = ""
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, Callable
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._files import make_dirs, read_json, write_json
 from .layout import IDENTITY, backups_path, valid_instance
+from .parse import parse_json
 from .store import Store
 
 _HINT = (

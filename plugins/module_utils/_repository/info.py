@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .._errors import ProgramError, RedisBackupError
+from .._errors import ProgramError, RedisBackupError, RepositoryError
 from .._times import from_iso, now
 from .cache import CatalogCache
-from .catalog import list_backups, list_instances
+from .catalog import list_backups, list_instances, readable_stores
 from .choose import newest_before
 from .entry import Entry
 from .store import Store
@@ -40,15 +41,24 @@ def show_catalog(
     query: str | None,
     cache: CatalogCache | None = None,
 ) -> dict[str, Any]:
-    """`backups`, `latest`, `archive` and `rpo_seconds` of one instance, or the backups of all."""
+    """`backups`, `latest`, `archive` and `rpo_seconds` of one instance, or the backups of all.
+
+    Repositories that cannot be read are told in `repository_problems`, as long as another one can. Raises
+    RedisBackupError when none can.
+    """
     until = moment(at)
-    names = [instance] if instance else list_instances(stores)
+    good, problems = (list(stores), {}) if instance else readable_stores(stores)
+    names = [instance] if instance else list_instances(good)
+    errors: dict[str, RepositoryError] = {}
     with ThreadPoolExecutor(_AT_ONCE) as workers:  # many small questions to a service that is far away
-        catalogs = list(workers.map(lambda name: list_backups(stores, name, cache), names))
+        catalogs = list(workers.map(lambda name: list_backups(good, name, cache, errors), names))
+    if errors and len(errors) == len(good):
+        raise next(iter(errors.values()))
+    problems.update({name: str(error) for name, error in errors.items()})
     doubtful = [suspects(entries) for entries in catalogs]
     latest = _latest(catalogs[0], doubtful[0], until) if instance else None
     shown: Any = [
-        {**entry.as_result(), "suspect": why.get(entry.label)}
+        _shown(entry, why)
         for entries, why in zip(catalogs, doubtful)
         for entry in entries
         if entry.usable or not usable_only
@@ -58,10 +68,15 @@ def show_catalog(
         rpo = max((until if until is not None else now()) - latest.manifest.snapshot_time, 0.0)
     return {
         "backups": shown if query is None else search(query, shown),
-        "latest": latest.as_result() if latest else None,
+        "latest": _shown(latest, doubtful[0]) if latest else None,
         "archive": {},
         "rpo_seconds": rpo,
+        "repository_problems": problems,
     }
+
+
+def _shown(entry: Entry, doubtful: Mapping[str, str]) -> dict[str, Any]:
+    return {**entry.as_result(), "suspect": doubtful.get(entry.label)}
 
 
 def _latest(entries: Sequence[Entry], doubtful: Mapping[str, str], until: float | None) -> Entry | None:
@@ -81,6 +96,10 @@ def search(query: str, data: Any) -> Any:
             hint="Install the package python3-jmespath, or leave query out",
         ) from None
     try:
-        return jmespath.search(query, data)
-    except jmespath.exceptions.JMESPathError as error:
+        found = jmespath.search(query, data)
+        json.dumps(found)
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
         raise RedisBackupError(f"query {query!r} is no JMESPath expression: {error}") from None
+    except TypeError:
+        raise RedisBackupError(f"query {query!r} asks for an expression (&), and not for data") from None
+    return found

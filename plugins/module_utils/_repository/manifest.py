@@ -16,8 +16,10 @@ from .._errors import DamagedError
 from .._server.versions import RdbFormat
 from .._times import from_iso
 from .layout import is_label
+from .parse import parse_json
 
 FORMAT = 1
+_LARGEST = 2**63
 _SEAL = "sha256"
 _PACKING = ("files", "compression", "encryption", "reencrypted", "server_files")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -186,14 +188,22 @@ def _why_senseless(document: Mapping[str, Any]) -> str | None:
             from_iso(document[name])
         for entry in files:
             StoredFile(**entry)
+        counts += [count[name] for count in (keys.get("databases") or {}).values() for name in ("keys", "expires")]
+        texts += (document.get("encryption") or {}).get("recipients") or []
+        texts += (document.get("server_files") or {}).get("kept") or []
+        counts.append((document.get("compression") or {}).get("level", 1))
+        (document.get("reencrypted") or {}).get("from_sha256")
+        duration = document.get("duration_s") or 0
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return f"a value in it is missing or makes no sense ({type(error).__name__}: {error})"
     if not all(isinstance(text, str) for text in texts) or not all(_is_count(n) for n in counts):
         return "a value in it is of the wrong kind"
+    if not isinstance(duration, (int, float)) or not 0 <= duration < _LARGEST:  # NaN is neither
+        return "its duration is none"
     if not is_label(document["label"]) or not all(_NAME.fullmatch(entry["name"]) for entry in files):
         return "its label, or the name of a file, is none"
     return None
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST

@@ -13,6 +13,8 @@ from .._errors import RepositoryError
 from .posix import PosixStore
 from .store import Store
 
+_LONGEST_LOCK = 36500  # days; a hundred years, as S3 allows
+
 
 def open_store(entry: Mapping[str, Any]) -> Store:
     """The store that a repository entry describes. Nothing is touched yet. Raises RepositoryError."""
@@ -28,6 +30,12 @@ def open_store(entry: Mapping[str, Any]) -> Store:
         from .s3 import S3Place, S3Store  # only where it is used: every import costs each call of a module
 
         lock = entry.get("object_lock") or {}
+        if lock and not 1 <= int(lock.get("days") or 0) <= _LONGEST_LOCK:
+            raise RepositoryError(
+                f"repository {name}: object_lock: days is {lock.get('days')}",
+                untouched="Nothing was changed",
+                hint=f"Give a number from 1 to {_LONGEST_LOCK}",
+            )
         place = S3Place(
             bucket=entry.get("bucket") or "",
             prefix=entry.get("prefix") or "",

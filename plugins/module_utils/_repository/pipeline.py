@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 import threading
@@ -30,6 +31,7 @@ from .store import Sink
 
 _PIPE_BYTES = 1024 * 1024
 _READ_BYTES = 256 * 1024
+_PUBLIC = re.compile(r"(age1|ssh-)[!-~][ -~]*")
 
 
 class Tap(Protocol):
@@ -45,12 +47,30 @@ class Packing:
     level: int = 1
     recipients: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        require_public(self.recipients)
+
     def programs(self, *, threads: int = 1) -> list[list[str]]:
         """The chain of programs that packs. Recipients are public: they may stand on a command line."""
         chain = [[find_program("zstd"), "-q", "-c", f"-{self.level}", f"-T{threads}"]]
         if self.recipients:
             chain.append([find_program("age"), *(word for r in self.recipients for word in ("-r", r))])
         return chain
+
+
+def require_public(recipients: Sequence[str]) -> None:
+    """Refuse what is no public key before it stands on a command line or in a message: it may be the secret one.
+
+    Raises RedisBackupError.
+    """
+    for number, recipient in enumerate(recipients, 1):
+        if not _PUBLIC.fullmatch(recipient):
+            raise RedisBackupError(
+                f"recipient {number} of the encryption is no public key (it is not shown: it may be a secret)",
+                untouched="Nothing was changed",
+                hint="Give what age-keygen -y prints (age1...), or an SSH public key (ssh-ed25519 ..., ssh-rsa ...); "
+                "if it was a secret key, treat it as known to others",
+            )
 
 
 def unpack_programs(*, encrypted: bool, identities: Sequence[str]) -> list[list[str]]:
@@ -82,7 +102,13 @@ class _Chain:
         try:
             for argv, complaints in zip(programs, self._errors):
                 process = subprocess.Popen(
-                    argv, stdin=previous, stdout=subprocess.PIPE, stderr=complaints, env=environment(), bufsize=0
+                    argv,
+                    stdin=previous,
+                    stdout=subprocess.PIPE,
+                    stderr=complaints,
+                    env=environment(),
+                    bufsize=0,
+                    start_new_session=True,  # no terminal: age would ask there for a passphrase, and wait for ever
                 )
                 if previous is not subprocess.PIPE:
                     previous.close()

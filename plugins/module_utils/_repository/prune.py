@@ -24,7 +24,7 @@ from .manifest import Manifest
 from .remains import clean
 from .retention import Candidate, Policy, decide, doubts_of
 from .store import Store
-from .suspects import SHRINK_RATIO, suspects
+from .suspects import SHRINK_RATIO, require_ratio, suspects
 
 REMAINS_AGE = 86400.0
 """Seconds for which the remains of an unfinished backup are left alone."""
@@ -88,7 +88,12 @@ class PruneResult:
     @property
     def warnings(self) -> list[str]:
         """What an operator should look at: nothing was pruned although a rule would let it, remains that stay."""
-        blocked = [f"{each.name}: nothing was removed, {each.blocked}" for each in self.repositories if each.blocked]
+        blocked = [
+            f"{each.name}: nothing was removed, {each.blocked}. Where that is as it should be, say so with "
+            "redis_backup_acknowledge"
+            for each in self.repositories
+            if each.blocked
+        ]
         return blocked + [note for each in self.repositories for note in each.notes]
 
     def as_result(self) -> dict[str, Any]:
@@ -96,7 +101,7 @@ class PruneResult:
         kept = [
             {"label": label, "repository": each.name, "reasons": reasons}
             for each in self.repositories
-            for label, reasons in each.kept.items()
+            for label, reasons in sorted(each.kept.items())
         ]
         before = [(each.name, sorted([*each.kept, *each.removed])) for each in self.repositories]
         after = [(each.name, sorted(each.kept)) for each in self.repositories]
@@ -107,7 +112,7 @@ class PruneResult:
             "repositories": [
                 {
                     "name": each.name,
-                    "kept": list(each.kept),
+                    "kept": sorted(each.kept),
                     "removed": each.removed,
                     "remains": each.remains,
                     "blocked": each.blocked or None,
@@ -130,6 +135,7 @@ def prune(request: PruneRequest) -> PruneResult:
     Raises RedisBackupError when nothing may be done at all: policies without a rule, another task at work.
     """
     require_name(request.instance)
+    require_ratio(request.shrink_ratio)
     empty = [name for name, policy in request.policies.items() if policy.empty]
     if empty:
         raise RedisBackupError(
@@ -152,6 +158,8 @@ def prune(request: PruneRequest) -> PruneResult:
                 ready.append(store)
         errors: dict[str, RepositoryError] = {}
         entries = list_backups(ready, request.instance, CatalogCache(request.state.folder), errors)
+        for entry in entries:
+            errors.update(entry.unread)  # a failure that is not known must not pass for a good backup
         doubtful = suspects(entries, request.shrink_ratio)
         doubts = doubts_of([_candidate(entry, entry.manifest, doubtful) for entry in entries if entry.manifest])
         for store in ready:
@@ -250,10 +258,12 @@ def _remove_backups(
     """Remove what was decided, but for what the store has locked. What it refuses without a lock is a failure, told
     when all others are done."""
     sizes = {entry.label: entry.stored_bytes.get(store.name, 0) for entry in entries}
+    manifests = {entry.label: entry.manifests[store.name] for entry in entries if store.name in entry.manifests}
     verb = "would remove" if request.check_mode else "removed"
     for label in labels:
         folder = backup_path(request.instance, label)
-        locked_words = store.why_locked(f"{folder}/{MANIFEST}")
+        names = [MANIFEST, *(file.name for file in manifests[label].files)] if label in manifests else [MANIFEST]
+        locked_words = next(filter(None, (store.why_locked(f"{folder}/{name}") for name in names)), "")
         if locked_words:
             one.kept[label] = [locked_words]
             continue

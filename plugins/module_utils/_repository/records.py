@@ -11,6 +11,7 @@ from typing import Any
 
 LEVELS = ("stored", "content", "restore")
 """How far a verification goes; each holds those before it."""
+_NO_FUTURE = "~"  # sorts behind all times
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ def record_name(time: str, level: str) -> str:
     return f"{time.replace('-', '').replace(':', '')}-{level}.json"
 
 
-def newest_names(names: Iterable[str]) -> list[str]:
-    """Of the records' names, those that can matter: the newest of each level."""
-    newest: dict[str, str] = {}
+def newest_names(names: Iterable[str], present: str = _NO_FUTURE) -> list[str]:
+    """Of the records' names, those that can matter: the newest of each level, up to `present` and dated after it."""
+    newest: dict[tuple[str, bool], str] = {}
     for name in sorted(name for name in names if name.endswith(".json")):
-        newest[name[: -len(".json")].rpartition("-")[2]] = name
+        newest[name[: -len(".json")].rpartition("-")[2], name <= record_name(present, "")] = name
     return sorted(newest.values())
 
 
@@ -61,11 +62,14 @@ class Standing:
         return next((level for level in reversed(LEVELS) if level in self.at), "")
 
 
-def standing(records: Iterable[Record]) -> Standing:
-    """The standing of a copy by all of its records: a failure holds until a verification as deep finds all well."""
+def standing(records: Iterable[Record], present: str = _NO_FUTURE) -> Standing:
+    """The standing of a copy by all of its records: a failure holds until a verification as deep finds all well.
+
+    What is dated after `present` was written by a clock that was wrong: good word of that kind lifts no failure.
+    """
     at: dict[str, str] = {}
     failures: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: record.time):
+    for record in sorted(records, key=lambda record: (record.time <= present or not record.ok, record.time)):
         depth = LEVELS.index(record.level)
         if record.ok:
             at.update(dict.fromkeys(LEVELS[:depth + 1], record.time))

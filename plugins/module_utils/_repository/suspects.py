@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .._errors import RedisBackupError
 from .entry import Entry
 from .manifest import Manifest
 
 SHRINK_RATIO = 0.5
 """The default of what share of keys and bytes a backup may fall to before it is suspect."""
+
+
+def require_ratio(ratio: float) -> None:
+    """Raise RedisBackupError for a ratio that would make nothing suspect unnoticed, or everything."""
+    if not 0 <= ratio <= 1:  # NaN is neither
+        raise RedisBackupError(
+            f"shrink_ratio is {ratio:g}", untouched="Nothing was changed", hint="Give a share from 0 to 1"
+        )
 
 
 def by_age(entries: Sequence[Entry]) -> list[Entry]:
@@ -25,7 +34,8 @@ def suspects(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> di
     """The backups that hold far less than the newest verified one before them, by label, with the reason.
 
     Where none before was verified, the newest one that is not suspect stands in its place. Keys that expire come and
-    go: they, and their share of the bytes, do not count. What was acknowledged is not suspect.
+    go: they, and their share of the bytes, do not count. Where no key at all is left, nobody knows why, and it is. What
+    was acknowledged is not suspect.
     """
     found: dict[str, str] = {}
     good: Entry | None = None
@@ -43,7 +53,8 @@ def suspects(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> di
 
 def _why(manifest: Manifest, good: Manifest, ratio: float) -> str:
     lasting = good.keys - good.expires
-    if manifest.keys - manifest.expires < lasting * ratio:
+    emptied = manifest.keys == 0 < good.keys and ratio > 0
+    if emptied or manifest.keys - manifest.expires < lasting * ratio:
         return (
             f"it holds {manifest.keys} keys, {good.label} before it {good.keys}: "
             "the data was lost before it was made (name its label to use it)"

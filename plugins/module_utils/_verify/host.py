@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import stat
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -45,11 +46,27 @@ def require_memory(manifest: Manifest, rdb: StoredFile, limit: int | None, avail
         )
 
 
+def why_not_ours(found: os.stat_result, user: int) -> str:
+    """Whom a directory gives the right to rename what `user` makes in it, in words; empty when nobody else. Pure."""
+    if found.st_uid not in (0, user):
+        return f"belongs to another user ({found.st_uid})"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX:
+        return "may be written by other users"
+    return ""
+
+
 def require_place(place: str) -> None:
     """Raise RedisBackupError when a throw-away server cannot get its directory in `place`."""
     hint = "Name another directory with work_dir, by its absolute path"
     if not os.path.isabs(place) or not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
         raise RedisBackupError(f"{place} is no directory that this user may write in", untouched=_UNTOUCHED, hint=hint)
+    stranger = why_not_ours(os.stat(place), os.geteuid())
+    if stranger:
+        raise RedisBackupError(
+            f"{place} {stranger}, who could put other files in the place of those that a throw-away server gets",
+            untouched=_UNTOUCHED,
+            hint=f"{hint}, in which only this user and root may write, or with the sticky bit set",
+        )
     if len(os.fsencode(place)) > _SOCKET_LIMIT - len("/redis_backup-throwaway-4194304-12345678/socket"):
         raise RedisBackupError(f"the path {place} is too long for a unix socket", untouched=_UNTOUCHED, hint=hint)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._errors import NotFoundError, RepositoryError
 from .._repository.layout import MANIFEST, VERIFICATION, backup_path
+from .._repository.parse import parse_json
 from .._repository.records import record_name
 from .._repository.store import Store
 from .._times import now, to_iso

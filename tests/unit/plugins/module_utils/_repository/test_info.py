@@ -70,3 +70,10 @@ def test_a_bad_query() -> None:
     pytest.importorskip("jmespath")
     with pytest.raises(RedisBackupError, match=r"query '\[\?' is no JMESPath expression"):
         search("[?", [])
+
+
+@pytest.mark.parametrize("query", ["&label", "[].{a: &label}", "[" * 5000, f"[?a==`{'[' * 3000}`]"])
+def test_a_query_whose_answer_cannot_be_told(query: str) -> None:
+    pytest.importorskip("jmespath")
+    with pytest.raises(RedisBackupError, match="query "):
+        search(query, [{"label": "x"}])

@@ -86,6 +86,41 @@ def test_missing_fields_are_named(name: str) -> None:
         open_manifest(seal(said), "x")
 
 
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"keys": {"total": 10**400, "expires": 0}},
+        {"keys": {"total": 1, "expires": 0, "databases": {"db0": 5}}},
+        {"keys": {"total": 1, "expires": 0, "databases": {"db0": {"keys": 1}}}},
+        {"duration_s": "x"},
+        {"duration_s": float("nan")},
+        {"duration_s": -1},
+        {"encryption": "age"},
+        {"encryption": {"recipients": 5}},
+        {"encryption": {"recipients": [5]}},
+        {"compression": [1]},
+        {"compression": {"level": "x"}},
+        {"server_files": [1]},
+        {"server_files": {"kept": 5}},
+        {"reencrypted": 5},
+        {"snapshot_time": "@99999999999999999"},
+    ],
+)
+def test_what_no_writer_of_ours_says(over: dict[str, Any]) -> None:
+    """It would end a catalog, a copy or a verification of all the others with a traceback."""
+    with pytest.raises(DamagedError, match="is no manifest of this collection"):
+        open_manifest(seal(document(**over)), "x")
+
+
+def test_nested_without_an_end() -> None:
+    with pytest.raises(DamagedError, match="it is no manifest"):
+        open_manifest(b"[" * 100_000, "x")
+
+
+def test_a_serial_that_no_clock_counts_to_is_none() -> None:
+    assert open_manifest(seal(document(serial=10**400)), "x").serial == 0
+
+
 def test_a_newer_format_asks_for_a_newer_collection() -> None:
     with pytest.raises(DamagedError, match=r"has format 2, this version reads up to 1.*Use a newer version"):
         open_manifest(seal(document(format=FORMAT + 1)), "x")

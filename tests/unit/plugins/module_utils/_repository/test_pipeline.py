@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import (
     DamagedError,
     ProgramError,
+    RedisBackupError,
     RepositoryError,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.manifest import StoredFile
@@ -291,3 +293,41 @@ def test_recipients_stand_on_the_command_line_and_identities_only_as_paths(keys:
     assert zstd[1:] == ["-q", "-c", "-7", "-T0"]
     assert age[1:] == ["-r", "age1a", "-r", "age1b"]
     assert len(Packing().programs()) == 1
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["AGE-SECRET-KEY-1QYQSZQGPQYQSZQG", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl", "-o/etc/passwd", "", "age1x\ny"],
+)
+def test_what_is_no_public_key_is_not_shown(secret: str) -> None:
+    """On a command line or in a message, everybody could read it."""
+    with pytest.raises(RedisBackupError, match="recipient 2 of the encryption is no public key") as caught:
+        Packing(recipients=("age1abc", secret))
+    assert not secret or secret not in str(caught.value)
+
+
+def test_nobody_is_asked_for_a_passphrase(tmp_path: Path) -> None:
+    """An SSH identity with one ends with words, though there is a terminal where age could ask and wait for ever."""
+    if not (shutil.which("age") and shutil.which("ssh-keygen") and shutil.which("script")):
+        pytest.skip("age, ssh-keygen or script is not installed")
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "passphrase", "-f", str(key)], check=True)
+    _file, raw = stored(b"data", Packing(recipients=(key.with_suffix(".pub").read_text().strip(),)))
+    (tmp_path / "raw").write_bytes(raw)
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        f"sys.path[:0] = {sys.path!r}\n"
+        f"from {load_chunks.__module__} import StoredFile, load_chunks\n"
+        f"file = StoredFile('x', 'x', 'rdb', 4, {len(raw)}, {hashlib.sha256(raw).hexdigest()!r})\n"
+        "try:\n"
+        f"    list(load_chunks(open({str(tmp_path / 'raw')!r}, 'rb', buffering=0), file, 'x', encrypted=True, "
+        f"identities=[{str(key)!r}]))\n"
+        "except Exception as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        ["script", "-qec", f"{sys.executable} {program}", "/dev/null"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=20, check=True,
+    )  # fmt: skip
+    assert b"passphrase" in done.stdout and b"cannot be opened" in done.stdout

@@ -77,3 +77,16 @@ def test_levels_hold_those_before() -> None:
     shallow = standing([Record("restore", "t1", False, ("a",)), Record("stored", "t2", True)])
     assert shallow.failure == "its verification (restore) failed at t1: a"
     assert standing([Record("restore", "t1", False), Record("restore", "t2", True)]).level == "restore"
+
+
+def test_good_word_from_the_future_lifts_no_failure() -> None:
+    """A clock was ten years ahead when all was well; the damage was found afterwards."""
+    present = "2026-11-23T00:00:00Z"
+    good, bad = Record("restore", "2036-11-01T00:00:00Z", True), Record("restore", "2026-11-02T00:00:00Z", False)
+    assert standing([good, bad], present).failure
+    assert not standing([good], present).failure
+    later = Record("restore", "2026-11-03T00:00:00Z", True)
+    assert standing([good, bad, later], present).level == "restore"
+    assert standing([later, Record("stored", "2036-11-01T00:00:00Z", False)], present).failure
+    names = [record_name(record.time, record.level) for record in (good, bad, later)]
+    assert newest_names(names, present) == [names[2], names[0]]

@@ -9,6 +9,7 @@ import datetime
 
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RepositoryError
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.open import open_store
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.s3 import S3Place, S3Store
 
 
@@ -70,3 +71,10 @@ def test_secrets_are_not_shown() -> None:
     place = S3Place("bucket", access_key="AKIA", secret_key="hush")
     assert "AKIA" not in repr(place)
     assert "hush" not in repr(place)
+
+
+@pytest.mark.parametrize("days", [-1, 0, 10**9])
+def test_locks_that_make_no_sense(days: int) -> None:
+    entry = {"name": "s3", "type": "s3", "bucket": "b", "object_lock": {"mode": "COMPLIANCE", "days": days}}
+    with pytest.raises(RepositoryError, match=f"object_lock: days is {days}"):
+        open_store(entry)

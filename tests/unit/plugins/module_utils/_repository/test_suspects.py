@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RedisBackupError
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.catalog import list_backups
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.suspects import by_age, suspects
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.suspects import (
+    by_age,
+    require_ratio,
+    suspects,
+)
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.backups import T0, document, put
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.memory_store import MemoryStore
 from hypothesis import given
@@ -79,6 +85,23 @@ def test_keys_that_expire_come_and_go() -> None:
     put(store, T0, serial=1, keys={"total": 100, "expires": 95})
     put(store, T0 + 60, serial=2, keys={"total": 5, "expires": 0})
     assert suspects(list_backups([store], NAME)) == {}
+
+
+def test_none_left_of_those_that_expire() -> None:
+    """Whether they expired or were lost, nobody knows: a human is asked."""
+    store = MemoryStore()
+    put(store, T0, serial=1, keys={"total": 100, "expires": 100})
+    few = put(store, T0 + 60, serial=2, keys={"total": 1, "expires": 1})
+    none = put(store, T0 + 120, serial=3, keys={"total": 0, "expires": 0})
+    entries = list_backups([store], NAME)
+    assert list(suspects(entries)) == [none] and few != none
+    assert suspects(entries, 0) == {}
+
+
+@pytest.mark.parametrize("ratio", [float("nan"), -0.1, 1.1, float("inf")])
+def test_ratios_that_are_none(ratio: float) -> None:
+    with pytest.raises(RedisBackupError, match=f"shrink_ratio is {ratio:g}"):
+        require_ratio(ratio)
 
 
 def test_serials_tell_what_came_first() -> None:
