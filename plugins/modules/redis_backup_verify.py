@@ -68,7 +68,7 @@ options:
     description:
       - Directory in which a throw-away server gets a directory of its own, with room for the data set as an RDB. Default is
         V(/var/tmp). Used by V(restore).
-      - Refused where other users may rename what lies in it: it must belong to this user or root, and be writable for nobody
+      - Refused where other users may rename what lies in it. It must belong to this user or root, and be writable for nobody
         else, or have the sticky bit.
       - What a killed run left there is removed by the next one.
     type: path

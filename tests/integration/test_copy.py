@@ -375,7 +375,7 @@ def test_newest_was_found_bad(donor: Donor, shelf: dict[str, Any], tmp_path: Pat
     record.write_text('{"level": "restore", "ok": false, "time": "2026-11-18T11:00:00Z", "problems": ["it is bad"]}')
     done = copy(source, shelf)
     assert [one["label"] for one in done["copied"]] == [donor.labels[-2]]
-    assert "it is bad" in done["warnings"][0]
+    assert "it is bad" in str(done["warnings"])
 
 
 def test_a_link_at_the_destination(donor: Donor, shelf: dict[str, Any], tmp_path: Path) -> None:
@@ -387,6 +387,20 @@ def test_a_link_at_the_destination(donor: Donor, shelf: dict[str, Any], tmp_path
     with untouched(tmp_path / "elsewhere"):
         refused(donor.encrypted, shelf, donor.labels[0], "is a link or a file", labels=["all"])
     assert moved.is_symlink()
+
+
+def test_onto_itself(donor: Donor, tmp_path: Path, s3: S3Server) -> None:
+    """Under another name, by a link, within a backup, in a bucket: none is a second copy."""
+    source = donor.copy_of("encrypted", tmp_path)
+    (tmp_path / "alias").symlink_to(source["path"])
+    within = folder(source, donor.labels[0]) / "copies"
+    with untouched(Path(source["path"])):
+        for path in (source["path"], tmp_path / "alias", within):
+            refused(source, {"name": "again", "path": str(path), "create": True}, "again", "in the same place")
+    cloud = s3.entry(s3.bucket())
+    copy(source, cloud)
+    refused(cloud, {**cloud, "name": "again"}, "again", "in the same place")
+    copy(cloud, s3.entry(cloud["bucket"], name="again", prefix="elsewhere"))
 
 
 def test_another_backup_of_the_label(donor: Donor, shelf: dict[str, Any], tmp_path: Path) -> None:

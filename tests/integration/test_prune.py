@@ -113,7 +113,7 @@ def test_pins_and_engines(place: Place, template: Template) -> None:
     found = prune(place, {"last": 1}, minimum_verified=1)
     assert place.labels == sorted([forever, later, aof[-1], rdb[-1]])
     reasons = {each["label"]: each["reasons"] for each in found["kept"]}
-    assert (reasons[forever], reasons[later]) == (["pinned"], ["pinned until 2026-11-19"])
+    assert (reasons[forever], reasons[later]) == (["pinned"], ["pinned until 2026-11-18"])
     assert expired in found["removed"]
 
 
@@ -206,7 +206,8 @@ def test_a_legal_hold_on_one_file(s3: S3Server, template: Template, tmp_path: Pa
     key = f"{INSTANCE}/backup/{labels[0]}/dump.rdb.zst"
     s3.client.put_object_legal_hold(Bucket=bucket, Key=key, LegalHold={"Status": "ON"})
     found = prune(place)
-    assert found["kept"][0]["label"] == labels[0] and "legal hold" in found["kept"][0]["reasons"][0]
+    (kept,) = [each for each in found["kept"] if each["label"] == labels[0]]
+    assert "legal hold" in kept["reasons"][0]
     assert place.labels == [labels[0], *labels[2:]]
     place.assert_no_remains()
 

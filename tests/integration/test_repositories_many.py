@@ -322,7 +322,7 @@ def test_young_enough_where_it_can_be_had(three: Three) -> None:
     assert not again["changed"] and again["backup"]["label"] == first
     assert again["backup"]["repositories"] == ["near", "cloud"] and list(again["backup"]["failed"]) == ["far"]
     assert not three.backup(max_age=3600, repositories_min=2, check=True)["changed"]
-    told = three.refused("far", "complete in: near, cloud", max_age=3600)
+    told = three.refused("far", "young enough in: near, cloud", max_age=3600)
     assert told["failed_repositories"] == ["far"]
     assert [list(three.labels(name)) for name in ("near", "cloud")] == [[first], [first]]
     (three.place / "far").mkdir()

@@ -12,7 +12,7 @@ from typing import Optional
 from .._errors import RepositoryError, ServerError
 from .._files import locked
 from .._repository.annotations import check_annotations
-from .._repository.catalog import read_entry
+from .._repository.catalog import read_usable
 from .._repository.identity import HostState, agree, require_name
 from .._repository.layout import backups_path, is_label
 from .._repository.manifest import Manifest
@@ -84,7 +84,7 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
             young = _young_enough(request, standing, newest)
         if young is not None:
             kept = BackupResult(bool(actions), actions, result_of(young, standing.names), warnings=warnings)
-            return standing.judged(kept, young.label)
+            return standing.judged(kept, young.label, young=True)
         before = _lines(standing, newest)
         serial = _next_serial(name, request.state, newest, warnings)
         result = write_backup(instance, facts, identity, serial, request, standing, actions)
@@ -132,7 +132,7 @@ def newest_manifest(store: Store, instance: str) -> Manifest | None:
     for label in sorted((n for n in store.names(backups_path(instance)) if is_label(n)), reverse=True):
         if label.endswith(f"_{ENGINE}"):
             with contextlib.suppress(RepositoryError):
-                return read_entry(store, instance, label)
+                return read_usable(store, instance, label)
     return None
 
 
@@ -175,7 +175,7 @@ def _planned(name: str, request: BackupRequest, standing: Standing) -> BackupRes
     standing.rest(_rested(request, standing, newest))
     young = _young_enough(request, standing, newest)
     if young is not None:
-        return standing.judged(BackupResult(False, [], result_of(young, standing.names)), young.label)
+        return standing.judged(BackupResult(False, [], result_of(young, standing.names)), young.label, young=True)
     after = dict.fromkeys(standing.names, "a new backup")
     diff = {"before": _lines(standing, newest), "after": _lines(standing, newest, after)}
     plan = [f"would back up {name} to {store.where()}" for store in standing.alive]

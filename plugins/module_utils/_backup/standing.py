@@ -70,29 +70,33 @@ class Standing:
         if not self.alive:
             raise self.refusal()
 
-    def refusal(self, label: str = "") -> RedisBackupError:
-        """Why the task fails, repository by repository."""
+    def refusal(self, label: str = "", *, young: bool = False) -> RedisBackupError:
+        """Why the task fails, repository by repository. `young`: none was made, since the others need none yet."""
         if len(self._stores) == 1 and self.failed:
             return next(iter(self.failed.values()))
         reasons = "; ".join(
             f"{error.what} ({error.hint})" if error.hint else error.what for error in self.failed.values()
         )
-        backup = f"the backup {label or _TO_BE} of {self._title}"
+        backup = f"{'a new backup' if young else f'the backup {label or _TO_BE}'} of {self._title}"
         there, least = [*self.names, *self.resting] if label else [], self._least
         complete = f"It is complete in: {', '.join(there)}" if there else "No repository has it"
+        if young:
+            complete = f"None was made, as there is one that is young enough in: {', '.join(there)}"
         return RepositoryError(
             f"{backup} failed in {', '.join(self.failed)}: {reasons}",
             untouched=f"{complete}; the earlier backups are as they were",
-            hint=f"{len(there)} of {len(self._stores)} repositories have it, {least} must (repositories_min)",
+            hint=f"{len(there)} of {len(self._stores)} repositories have {'one' if young else 'it'}, {least} must "
+            "(repositories_min)",
             failed_repositories=sorted(self.failed),
             complete_repositories=there,
         )
 
-    def judged(self, result: BackupResult, label: str) -> BackupResult:
+    def judged(self, result: BackupResult, label: str, *, young: bool = False) -> BackupResult:
         """The result with its failures told, provided that enough repositories have the backup. Raises otherwise."""
         if len(self.alive) + len(self.resting) < self._least:
-            raise self.refusal(label)
+            raise self.refusal(label, young=young)
         why = {name: str(error) for name, error in sorted(self.failed.items())}
-        told = [f"repository {name} lacks the backup {label or _TO_BE} of {self._title}: {why[name]}" for name in why]
+        lacks = "got no new backup" if young else f"lacks the backup {label or _TO_BE}"
+        told = [f"repository {name} {lacks} of {self._title}: {why[name]}" for name in why]
         backup = None if result.backup is None else {**result.backup, "failed": why, "passed_over": self.resting}
         return replace(result, backup=backup, warnings=[*told, *result.warnings])

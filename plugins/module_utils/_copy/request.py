@@ -17,6 +17,8 @@ from .._repository.store import Store
 
 LATEST = "latest"
 ALL = "all"
+_NAMED = 3
+"""So many failures are told in one message; all are in `failed_labels`."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,11 @@ class CopyResult:
     def refusal(self, request: CopyRequest) -> RedisBackupError:
         """Why the task fails when some backups did, with what was done nevertheless."""
         reasons = [f"{label}: {e.what}" + (f" ({e.hint})" if e.hint else "") for label, e in self.failed.items()]
+        more = len(reasons) - _NAMED
+        told = reasons[:_NAMED] + ([f"and {more} more, see failed_labels"] if more > 0 else [])
         return RedisBackupError(
             f"{len(reasons)} of the backups of {request.instance} could not be copied from {request.source.where()} to "
-            f"{request.destination.where()}: {'; '.join(reasons)}",
+            f"{request.destination.where()}: {'; '.join(told)}",
             untouched="Of these the destination is as it was; the others were copied, or were there",
             failed_labels={label: str(error) for label, error in self.failed.items()},
             changed=self.changed,

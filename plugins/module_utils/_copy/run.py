@@ -15,6 +15,7 @@ from .._repository.layout import MANIFEST, SUMS, backup_path, sums_text
 from .._repository.manifest import Manifest, StoredFile, seal
 from .._repository.remains import clean
 from .._repository.store import Store
+from .apart import require_apart
 from .files import copy_file, repack_file, repacked_document
 from .plan import Shelf, Step, next_step, wanted_labels
 from .request import CopyRequest, CopyResult
@@ -31,6 +32,7 @@ def copy_backups(request: CopyRequest, *, check_mode: bool = False) -> CopyResul
     require_name(request.instance)
     source, destination, instance = request.source, request.destination, request.instance
     result = CopyResult()
+    require_apart(source, destination, instance)
     identity = stored_identity(source, instance)
     if not identity:
         raise NotFoundError(f"{source.where()} holds no backups of {instance}", untouched="Nothing was changed")

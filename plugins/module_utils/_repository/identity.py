@@ -51,7 +51,7 @@ class HostState:
             return {**found, "uuid": str(found["uuid"])}
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RepositoryError(
                 f"{self._path(instance)} cannot be read: {error}",
                 untouched="Nothing was changed",

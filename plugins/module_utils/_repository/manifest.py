@@ -15,7 +15,7 @@ from typing import Any
 from .._errors import DamagedError
 from .._server.versions import RdbFormat
 from .._times import from_iso
-from .layout import is_label
+from .layout import ACKNOWLEDGED, MANIFEST, SUMS, VERIFICATION, is_label
 from .parse import parse_json
 
 FORMAT = 1
@@ -23,6 +23,7 @@ _LARGEST = 2**63
 _SEAL = "sha256"
 _PACKING = ("files", "compression", "encryption", "reencrypted", "server_files")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_OURS = frozenset((MANIFEST, SUMS, ACKNOWLEDGED, VERIFICATION))
 _REQUIRED = ("label", "instance", "uuid", "engine", "started", "finished", "snapshot_time", "server", "keys", "files")
 
 
@@ -200,8 +201,12 @@ def _why_senseless(document: Mapping[str, Any]) -> str | None:
         return "a value in it is of the wrong kind"
     if not isinstance(duration, (int, float)) or not 0 <= duration < _LARGEST:  # NaN is neither
         return "its duration is none"
-    if not is_label(document["label"]) or not all(_NAME.fullmatch(entry["name"]) for entry in files):
+    names = [entry["name"] for entry in files]
+    contents = [entry["content"] for entry in files]  # of which a copy that is packed anew makes names
+    if not is_label(document["label"]) or not all(_NAME.fullmatch(name) for name in [*names, *contents]):
         return "its label, or the name of a file, is none"
+    if len(set(names)) != len(names) or len(set(contents)) != len(contents) or not _OURS.isdisjoint(names):
+        return "two of its files have one name"
     return None
 
 

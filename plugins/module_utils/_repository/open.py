@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from .._errors import RepositoryError
 from .posix import PosixStore
 from .store import Store
 
+_USER_INFO = re.compile(r"//[^/?#]*@")
 _LONGEST_LOCK = 36500  # days; a hundred years, as S3 allows
 
 
@@ -29,6 +31,12 @@ def open_store(entry: Mapping[str, Any]) -> Store:
     if kind == "s3":
         from .s3 import S3Place, S3Store  # only where it is used: every import costs each call of a module
 
+        if _USER_INFO.search(entry.get("endpoint_url") or ""):
+            raise RepositoryError(
+                f"repository {name}: endpoint_url holds a user's name (it is not shown: a password may follow)",
+                untouched="Nothing was changed",
+                hint="Give access_key and secret_key instead",
+            )
         lock = entry.get("object_lock") or {}
         if lock and not 1 <= int(lock.get("days") or 0) <= _LONGEST_LOCK:
             raise RepositoryError(

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO
@@ -20,6 +21,15 @@ from .layout import LOCK, PART
 from .store import StoredObject, each_read
 
 _UNTOUCHED = "The server and the earlier backups are as they were"
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open a file to read. Raises OSError for a pipe or a device, where a reader might wait for ever."""
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(fd).st_mode) or stat.S_ISDIR(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "it is no plain file", path)
 
 
 class PosixSink:
@@ -142,14 +152,14 @@ class PosixStore:
                         todo.append(entry.path)
                         continue
                     with contextlib.suppress(FileNotFoundError):  # a writer has just put it in place or away
-                        stat = entry.stat()
-                        tag = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}"
-                        found.append(StoredObject(entry.path[above:], stat.st_size, tag, stat.st_mtime))
+                        seen = entry.stat()
+                        tag = f"{seen.st_size}-{seen.st_mtime_ns}-{seen.st_ino}"
+                        found.append(StoredObject(entry.path[above:], seen.st_size, tag, seen.st_mtime))
         return sorted(found, key=lambda each: each.path)
 
     def read(self, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
         full = self._full(path)
-        with self.told(full), open(full, "rb") as stream:
+        with self.told(full), open(full, "rb", opener=_open_file) as stream:
             data = stream.read(limit + 1)
         if len(data) > limit:
             raise RepositoryError(f"{self.where(path)} is larger than {limit} bytes", untouched=_UNTOUCHED)
@@ -161,7 +171,7 @@ class PosixStore:
     def open(self, path: str) -> BinaryIO:
         full = self._full(path)
         with self.told(full):
-            return open(full, "rb", buffering=0)
+            return open(full, "rb", buffering=0, opener=_open_file)
 
     def size(self, path: str) -> int:
         full = self._full(path)

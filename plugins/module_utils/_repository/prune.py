@@ -103,8 +103,8 @@ class PruneResult:
             for each in self.repositories
             for label, reasons in sorted(each.kept.items())
         ]
-        before = [(each.name, sorted([*each.kept, *each.removed])) for each in self.repositories]
-        after = [(each.name, sorted(each.kept)) for each in self.repositories]
+        before = [_line(each, label) for each in self.repositories for label in sorted([*each.kept, *each.removed])]
+        after = [_line(each, label) for each in self.repositories for label in sorted(each.kept)]
         return {
             "kept": kept,
             "removed": sorted({label for each in self.repositories for label in each.removed}),
@@ -121,12 +121,13 @@ class PruneResult:
                 }
                 for each in self.repositories
             ],
-            "diff": {"before": _lines(before), "after": _lines(after)},
+            "diff": {"before": "".join(before), "after": "".join(after)},
         }
 
 
-def _lines(labels: Sequence[tuple[str, list[str]]]) -> str:
-    return "".join(f"{name}: {label}\n" for name, found in labels for label in found)
+def _line(one: Pruned, label: str) -> str:
+    """A line of a diff: a backup, and why it stays where it does."""
+    return f"{one.name}: {', '.join([label, *one.kept.get(label, [])])}\n"
 
 
 def prune(request: PruneRequest) -> PruneResult:
@@ -214,9 +215,7 @@ def _require_own(store: Store, request: PruneRequest) -> None:
         )
 
 
-def candidates_of(
-    entries: Sequence[Entry], store: Store, engine: str, doubtful: Mapping[str, str]
-) -> list[Candidate]:
+def candidates_of(entries: Sequence[Entry], store: Store, engine: str, doubtful: Mapping[str, str]) -> list[Candidate]:
     """One repository's backups of an engine, for the decision. Copies that cannot be used are no candidates. Pure."""
     there = ((entry, entry.manifests.get(store.name)) for entry in entries)
     return [_candidate(entry, copy, doubtful) for entry, copy in there if copy is not None and copy.engine == engine]

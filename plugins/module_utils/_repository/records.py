@@ -65,19 +65,24 @@ class Standing:
 def standing(records: Iterable[Record], present: str = _NO_FUTURE) -> Standing:
     """The standing of a copy by all of its records: a failure holds until a verification as deep finds all well.
 
-    What is dated after `present` was written by a clock that was wrong: good word of that kind lifts no failure.
+    What is dated after `present` was written by a clock that was wrong: it is judged apart, and good word of the one
+    kind lifts no failure of the other.
     """
+    ordered = sorted(records, key=lambda record: record.time)
     at: dict[str, str] = {}
-    failures: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: (record.time <= present or not record.ok, record.time)):
-        depth = LEVELS.index(record.level)
-        if record.ok:
-            at.update(dict.fromkeys(LEVELS[:depth + 1], record.time))
-            failures = {level: last for level, last in failures.items() if LEVELS.index(level) > depth}
-        else:
-            failures[record.level] = record
+    failures: list[Record] = []
+    for ahead in (True, False):
+        held: dict[str, Record] = {}
+        for record in (record for record in ordered if (record.time > present) is ahead):
+            depth = LEVELS.index(record.level)
+            if record.ok:
+                at.update(dict.fromkeys(LEVELS[: depth + 1], record.time))
+                held = {level: last for level, last in held.items() if LEVELS.index(level) > depth}
+            else:
+                held[record.level] = record
+        failures += held.values()
     if not failures:
         return Standing(at)
-    last = max(failures.values(), key=lambda record: record.time)
+    last = max(failures, key=lambda record: record.time)
     words = "; ".join(last.problems) or "no reason was recorded"
     return Standing({}, f"its verification ({last.level}) failed at {last.time}: {words}")

@@ -147,7 +147,8 @@ def _newest_first(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _pinned(until: float) -> str:
-    return "pinned" if until == float("inf") else f"pinned until {time.strftime('%Y-%m-%d', time.gmtime(until))}"
+    """In words; a date holds through its last second, so it is that day which is told."""
+    return "pinned" if until == float("inf") else f"pinned until {time.strftime('%Y-%m-%d', time.gmtime(until - 1))}"
 
 
 def _by_rules(trusted: Sequence[Candidate], strange: Collection[str], policy: Policy) -> list[tuple[str, str]]:

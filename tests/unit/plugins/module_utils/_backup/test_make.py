@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def young(*stores: MemoryStore, max_age: float | None = None, lost: str = "") ->
     return make._young_enough(request(*stores, max_age=max_age), standing, newest)
 
 
-def test_newest_manifest_passes_over_what_is_damaged_or_unfinished() -> None:
+def test_newest_manifest_passes_over_what_is_damaged_or_unfinished_or_failed_its_verification() -> None:
     store = MemoryStore()
     assert make.newest_manifest(store, "db-6379") is None
     good = put(store, T0)
@@ -45,6 +46,9 @@ def test_newest_manifest_passes_over_what_is_damaged_or_unfinished() -> None:
     unfinished = put(store, T0 + 120)
     del store.contents[f"db-6379/backup/{unfinished}/manifest.json"]
     put(store, T0 + 180, instance="other")
+    bad = put(store, T0 + 240)
+    record = {"level": "stored", "ok": False, "time": "2026-11-18T12:00:00Z", "problems": ["its SHA-256 is another"]}
+    store.contents[f"db-6379/backup/{bad}/verification/20261118T120000Z-stored.json"] = json.dumps(record).encode()
     found = make.newest_manifest(store, "db-6379")
     assert found is not None and found.label == good
 

@@ -38,6 +38,7 @@ def test_one_instance() -> None:
     catalog = shown(store)
     assert {b["label"] for b in catalog["backups"]} == {old, new, broken}
     assert catalog["latest"]["label"] == new
+    assert catalog["latest"] in catalog["backups"]
     assert catalog["rpo_seconds"] == pytest.approx(now() - T0 - 60, abs=30)
     assert [b["label"] for b in shown(store, usable_only=True)["backups"]] == [old, new]
     earlier = shown(store, at=to_iso(T0 + 59))
@@ -77,3 +78,14 @@ def test_a_query_whose_answer_cannot_be_told(query: str) -> None:
     pytest.importorskip("jmespath")
     with pytest.raises(RedisBackupError, match="query "):
         search(query, [{"label": "x"}])
+
+
+def test_a_repository_that_cannot_be_read_is_told_where_another_can() -> None:
+    store = MemoryStore()
+    label = put(store, T0)
+    for instance in ("db-6379", None):
+        catalog = show_catalog(
+            [PosixStore("nas", "/nonexistent/x"), store], instance, at=None, usable_only=False, query=None
+        )
+        assert [b["label"] for b in catalog["backups"]] == [label]
+        assert list(catalog["repository_problems"]) == ["nas"]

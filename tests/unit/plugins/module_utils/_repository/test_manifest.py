@@ -72,9 +72,28 @@ def test_sealed_nonsense_is_refused_in_words_or_read(name: str, value: Any) -> N
 
 @pytest.mark.parametrize("name", ["../x", "..", ".", "", "a/b", ".hidden", "x\n"])
 def test_names_that_are_no_names(name: str) -> None:
+    """A copy that is packed anew is named by its content."""
+    for key in ("name", "content"):
+        said = document()
+        said["files"][0][key] = name
+        with pytest.raises(DamagedError, match="is no manifest of this collection"):
+            open_manifest(seal(said), "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dump.rdb.zst", "other"),
+        ("other", "dump.rdb"),
+        ("manifest.json", "other"),
+        ("SHA256SUMS", "other"),
+        ("acknowledged.json", "other"),
+    ],
+)
+def test_two_files_of_one_name(name: str, content: str) -> None:
     said = document()
-    said["files"][0]["name"] = name
-    with pytest.raises(DamagedError, match="is no manifest of this collection"):
+    said["files"].append({**said["files"][0], "name": name, "content": content})
+    with pytest.raises(DamagedError, match="two of its files have one name"):
         open_manifest(seal(said), "x")
 
 

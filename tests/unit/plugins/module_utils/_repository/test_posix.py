@@ -236,3 +236,12 @@ def test_open_store(tmp_path: Path) -> None:
 def test_entries_that_are_no_store(entry: dict[str, str], words: str) -> None:
     with pytest.raises(RepositoryError, match=f"^repository nas: {words}"):
         open_store(entry)
+
+
+def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
+    """Nobody waits for somebody to write into it."""
+    store = PosixStore("local", str(tmp_path))
+    os.mkfifo(tmp_path / "manifest.json")
+    for reading in (store.read, store.open):
+        with pytest.raises(RepositoryError, match=r"manifest\.json\): it is no plain file"):
+            reading("manifest.json")

@@ -87,6 +87,8 @@ def test_good_word_from_the_future_lifts_no_failure() -> None:
     assert not standing([good], present).failure
     later = Record("restore", "2026-11-03T00:00:00Z", True)
     assert standing([good, bad, later], present).level == "restore"
-    assert standing([later, Record("stored", "2036-11-01T00:00:00Z", False)], present).failure
+    stored = Record("stored", "2036-10-31T00:00:00Z", False)
+    assert standing([later, stored], present).failure
+    assert not standing([later, stored, good], present).failure
     names = [record_name(record.time, record.level) for record in (good, bad, later)]
     assert newest_names(names, present) == [names[2], names[0]]

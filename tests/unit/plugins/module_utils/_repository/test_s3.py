@@ -78,3 +78,12 @@ def test_locks_that_make_no_sense(days: int) -> None:
     entry = {"name": "s3", "type": "s3", "bucket": "b", "object_lock": {"mode": "COMPLIANCE", "days": days}}
     with pytest.raises(RepositoryError, match=f"object_lock: days is {days}"):
         open_store(entry)
+
+
+def test_no_secret_in_an_address() -> None:
+    """It would stand in every message about a service that does not answer."""
+    entry = {"name": "s3", "type": "s3", "bucket": "b", "endpoint_url": "https://user:S3CRET@s3.example.com"}
+    with pytest.raises(RepositoryError, match="endpoint_url holds a user's name") as caught:
+        open_store(entry)
+    assert "S3CRET" not in str(caught.value)
+    open_store({**entry, "endpoint_url": "https://s3.example.com/a@b"})
