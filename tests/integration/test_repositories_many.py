@@ -488,3 +488,14 @@ def test_a_tier_that_fails_is_told_though_others_rest(three: Three) -> None:
     shutil.rmtree(three.place / "far")
     three.refused("far")
     assert three.backup(repositories_min=2)["backup"]["repositories"] == ["near"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_tiers_that_rest_do_not_stand_in_for_the_one_that_was_due(three: Three, check: bool) -> None:
+    """Hourly backups that fail are no success, because there is a daily one."""
+    for name in ("far", "cloud"):
+        entry = next(each for each in three.repositories if each["name"] == name)
+        three.swapped[name] = {**entry, "max_age": 86400}
+    three.backup()
+    shutil.rmtree(three.place / "near")
+    three.refused("near", "None was made", repositories_min=1, check=check)

@@ -75,13 +75,12 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
                 actions += done
                 warnings += stays
                 newest[store.name] = newest_manifest(store, name)
-        standing.rest(_rested(request, standing, newest))
-        young = _young_enough(request, standing, newest)
+        young = _settled(request, standing, newest)
         if young is None:
             for store in standing.each():
                 with standing.trying(store):
                     _refuse_when_full(name, store, newest[store.name])
-            young = _young_enough(request, standing, newest)
+            young = _settled(request, standing, newest)
         if young is not None:
             kept = BackupResult(bool(actions), actions, result_of(young, standing.names), warnings=warnings)
             return standing.judged(kept, young.label, young=True)
@@ -136,6 +135,19 @@ def newest_manifest(store: Store, instance: str) -> Manifest | None:
     return None
 
 
+def _settled(request: BackupRequest, standing: Standing, newest: Newest) -> Manifest | None:
+    """Let those rest that are young enough for their tier; the backup that makes a new one needless, if there is one.
+
+    Raises when only tiers that rest are left, since every repository that was due has failed: its tier goes without.
+    """
+    rested = _rested(request, standing, newest)
+    young = _young_enough(request, standing, newest)
+    if young is not None and standing.failed and len(rested) == len(standing.alive):
+        raise standing.refusal(young.label, young=True)
+    standing.rest(rested)
+    return young
+
+
 def _young_enough(request: BackupRequest, standing: Standing, newest: Newest) -> Manifest | None:
     """The backup that makes a new one needless: no older than max_age, in every store that could take one.
 
@@ -172,8 +184,7 @@ def _planned(name: str, request: BackupRequest, standing: Standing) -> BackupRes
     for store in standing.each():
         with standing.trying(store):
             newest[store.name] = newest_manifest(store, name)
-    standing.rest(_rested(request, standing, newest))
-    young = _young_enough(request, standing, newest)
+    young = _settled(request, standing, newest)
     if young is not None:
         return standing.judged(BackupResult(False, [], result_of(young, standing.names)), young.label, young=True)
     after = dict.fromkeys(standing.names, "a new backup")

@@ -46,7 +46,7 @@ class Standing:
     def rest(self, young: Mapping[str, str]) -> None:
         """Pass over repositories that have a backup, by its label, that is young enough for them; never over all."""
         if len(young) < len(self.alive):
-            self.resting = dict(young)
+            self.resting.update(young)
 
     def lose(self, store: Store, error: RepositoryError) -> None:
         """Go on without `store`."""
