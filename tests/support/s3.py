@@ -18,7 +18,7 @@ import botocore.config
 import botocore.exceptions
 
 from support.checkout import CACHE
-from support.servers import ServerFailed, free_port
+from support.servers import ServerFailed, free_ports
 from support.waiting import wait_for
 
 OWNER = ("KEYFORALLOFIT", "secret-for-all-of-it")
@@ -40,9 +40,9 @@ class S3Server:
         if not os.access(self._program, os.X_OK):
             raise S3Missing("no SeaweedFS here: ./dev test brings it")
         self.directory = directory
-        self.port = free_port()
-        self._ports = {part: (free_port(), free_port()) for part in ("master", "volume", "filer")}
-        self._ports["s3"] = (self.port, free_port())
+        ports = iter(free_ports(8))
+        self._ports = {part: (next(ports), next(ports)) for part in ("master", "volume", "filer", "s3")}
+        self.port = self._ports["s3"][0]
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Any = None

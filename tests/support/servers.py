@@ -77,18 +77,29 @@ def builds() -> list[Build]:
     return found
 
 
-def free_port() -> int:
-    """A free TCP port of 127.0.0.1, outside the range that outgoing connections take theirs from."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8  # each looks for ports of its own
-    while True:
-        port = random.randrange(20000 + 1250 * worker, 21250 + 1250 * worker)
+def free_ports(count: int) -> list[int]:
+    """So many free TCP ports of 127.0.0.1, no two the same, outside the range that outgoing connections take.
+
+    Processes that share the work of a test run look for them in ranges of their own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(20000 + 2500 * worker, 22500 + 2500 * worker)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        if port not in found:
+            found.append(port)
+    return found
+
+
+def free_port() -> int:
+    """One free port."""
+    return free_ports(1)[0]
 
 
 def connect(host: str, port: int, password: str | None = None, **options: Any) -> redis.Redis:
