@@ -76,7 +76,7 @@ class S3Server:
         for part, (port, grpc) in self._ports.items():
             yield from (f"-{part}.port={port}", f"-{part}.port.grpc={grpc}")
         yield from ("-s3.port.iceberg=0", "-s3.port.lance=0")
-        yield from ("-master.volumeSizeLimitMB=64", "-volume.max=200", "-master.telemetry=false")
+        yield from ("-master.volumeSizeLimitMB=64", "-volume.max=3000", "-master.telemetry=false")
         yield from (f"-s3.config={config}", "-s3.autoCreateBucket=false")
         yield from (f"-{part}.localSocket={self.directory / part}.sock" for part in ("filer", "s3"))
 
