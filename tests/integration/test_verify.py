@@ -256,10 +256,16 @@ def test_a_missing_file_is_found(case: Case, name: str) -> None:
     assert case.fails("stored", path.name).result["results"][0]["ok"] is False
 
 
+def spoil(path: Path) -> None:
+    """Change the last byte of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 def test_several_bad_files_are_all_told(case: Case) -> None:
     for name in ("dump.rdb", "server.tar"):
         path = case.path(name)
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        spoil(path)
     (result,) = case.fails("content", "dump.rdb.zst", "server.tar.zst").result["results"]
     assert len(result["problems"]) == 2
 
@@ -364,7 +370,7 @@ def test_no_identity_and_a_wrong_one(
         case.undecided(level, "cannot be opened", identities=[str(rubbish)])
     assert case.verify("stored", identities=[])["results"][0]["ok"]
     path = case.path("dump.rdb")
-    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    spoil(path)
     case.fails("content", "SHA-256", identities=[str(other.identity)])  # what is told by hashes needs no identity
     assert not case.records()[-1]["ok"]
 

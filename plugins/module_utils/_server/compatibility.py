@@ -110,7 +110,7 @@ class Compatibility:
 def made_of(document: Mapping[str, Any]) -> Made:
     """What a manifest's document tells of its backup."""
     server, keys = document["server"], document["keys"]
-    names = [name[2:] for name in keys.get("databases", {})]
+    names = [name[2:] for name in keys.get("databases") or {}]
     return Made(
         flavour=server["flavour"],
         version=parse_version(server["version"]),
