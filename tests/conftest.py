@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The option --long with all that follows it, and which tests may run beside each other."""
+"""The option --long, the marker for tests that only run with it, and the hypothesis profiles that follow it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Announce the marker and choose how many examples hypothesis tries."""
     config.addinivalue_line("markers", "long: runs only with --long")
-    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one process, one after the other")
     settings.load_profile("long" if config.getoption("--long") else "default")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests marked long unless they were asked for; keep together what shares fixtures.
-
-    Where several processes share the work, one of them has all tests on real hosts, which share one bridge.
-    """
-    for item in items:
-        hosts = "host_lab" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("hosts" if hosts else item.nodeid.partition("::")[0]))
+    """Skip the tests marked long unless they were asked for."""
     if not config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("long"):

@@ -146,22 +146,25 @@ def sftp() -> Iterator[SftpServer]:
             service.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def host_lab() -> Iterator[Lab]:
-    """Real hosts: host_lab.first(n), host_lab.more(n) for fresh ones, host_lab.inventory(*hosts)."""
+    """Real hosts: host_lab.first(n), host_lab.more(n) for fresh ones, host_lab.inventory(*hosts).
+
+    One file at a time has them: files may run beside each other.
+    """
     with lab() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hosts(host_lab: Lab) -> Callable[[int], list[Host]]:
-    """Call it with a number: that many running hosts, shared by all tests that ask."""
+    """Call it with a number: that many running hosts, shared by all tests of a file."""
     return host_lab.first
 
 
 @pytest.fixture
 def host(hosts: Callable[[int], list[Host]]) -> Host:
-    """One running host, shared by all tests that ask."""
+    """One running host, shared by all tests of a file."""
     return hosts(1)[0]
 
 
