@@ -22,7 +22,8 @@ def require_apart(source: Store, destination: Store, instance: str) -> None:
         )
     else:
         paths = [store.where().partition("(")[2] for store in (source, destination)]
-        together = paths[0] == paths[1] and _service(source) == _service(destination) is not None
+        service = _service(source)
+        together = paths[0] == paths[1] and service is not None and service == _service(destination)
     if together:
         raise RepositoryError(
             f"{destination.where()} lies in the same place as {source.where()}: what happens to the one happens to the "
