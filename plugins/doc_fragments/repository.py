@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 _SEVERAL = """\
   repositories:
     description: The places that keep the backups.
@@ -172,3 +174,13 @@ options:
 ModuleDocFragment.SINGLE = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _ONE)
 _BODY = ModuleDocFragment.DOCUMENTATION.partition(_SEVERAL)[2]
 ModuleDocFragment.COPY = f"\noptions:\n{_FROM}{_BODY}{_TO}{_BODY}"
+
+# The rules again, as an option beside the repositories.
+_KEEP = ModuleDocFragment.DOCUMENTATION.partition("      keep:\n")[2].partition("      object_lock:\n")[0]
+_RULES = textwrap.indent(textwrap.dedent(_KEEP.partition("        type: dict\n")[2]), "    ")
+ModuleDocFragment.KEEP = f"""
+options:
+  keep:
+    description: The rules for repositories that have no C(keep) of their own.
+    type: dict
+{_RULES}"""

@@ -14,6 +14,9 @@ _ISO = re.compile(
 _FIRST = datetime(1, 1, 2, tzinfo=timezone.utc).timestamp()
 _LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc).timestamp()
 
+CLOCK_SKEW = 300.0
+"""Seconds by which the clocks of two hosts may differ: what lies further ahead was dated by a clock that was wrong."""
+
 
 def now() -> float:
     """The present as UTC seconds since the epoch."""

@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
   - globalscope.redis_backup.repository
+  - globalscope.redis_backup.repository.keep
   - globalscope.redis_backup.attributes
 attributes:
   check_mode:
@@ -32,31 +33,6 @@ attributes:
   idempotent:
     support: full
 options:
-  keep:
-    description: The rules for repositories that have none of their own (O(repositories[].keep)).
-    type: dict
-    suboptions:
-      last:
-        description: Keep so many of the newest backups.
-        type: int
-      hourly:
-        description: Keep the newest backup of each of so many hours that have one.
-        type: int
-      daily:
-        description: The same for days, in UTC.
-        type: int
-      weekly:
-        description: The same for weeks, which begin on Monday.
-        type: int
-      monthly:
-        description: The same for months.
-        type: int
-      yearly:
-        description: The same for years.
-        type: int
-      within:
-        description: Keep all backups made in so many days before the newest one.
-        type: float
   minimum_verified:
     description:
       - How many verified backups stay whatever the rules say. Where fewer are verified, the newest usable ones stay in their place.

@@ -18,14 +18,13 @@ from .._repository.layout import backups_path, is_label
 from .._repository.manifest import Manifest
 from .._repository.remains import clean_newest
 from .._repository.store import Store
+from .._repository.suspects import SHRINK_RATIO
 from .._server.instance import Instance
-from .._times import in_words, now
+from .._times import CLOCK_SKEW, in_words, now
 from .request import BackupRequest, BackupResult
 from .standing import Standing
 from .write import ENGINE, result_of, write_backup
 
-_CLOCK_SKEW = 300.0
-_SHRUNK = 0.5
 _GIVE_WAY = 0.5  # seconds
 
 Newest = dict[str, Optional[Manifest]]
@@ -91,7 +90,7 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
         after = dict.fromkeys(standing.names, f"{backup['label']}, {backup['keys']} keys")
         result.diff = {"before": before, "after": _lines(standing, newest, after)}
         last = _last(newest)
-        if last is not None and backup["keys"] < (last.keys - last.expires) * _SHRUNK:
+        if last is not None and backup["keys"] < (last.keys - last.expires) * SHRINK_RATIO:
             warnings.append(
                 f"the backup {backup['label']} of {instance.title} holds {backup['keys']} keys, {last.label} before it "
                 f"{last.keys}: look whether the server has lost data"
@@ -176,7 +175,7 @@ def _rested(request: BackupRequest, standing: Standing, newest: Newest) -> dict[
 
 def _is_young(manifest: Manifest, limit: float) -> bool:
     """Whether its data is at most so many seconds old; what is dated in the future was made by a wrong clock."""
-    return -_CLOCK_SKEW <= now() - manifest.snapshot_time <= limit
+    return -CLOCK_SKEW <= now() - manifest.snapshot_time <= limit
 
 
 def _planned(name: str, request: BackupRequest, standing: Standing) -> BackupResult:

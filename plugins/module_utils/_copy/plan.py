@@ -14,10 +14,8 @@ from .._repository.layout import MANIFEST, SUMS, backup_path, backups_path, is_a
 from .._repository.manifest import Manifest, open_manifest
 from .._repository.parse import parse_json
 from .._repository.store import Store
-from .._times import now
+from .._times import CLOCK_SKEW, now
 from .request import ALL, LATEST, CopyRequest, Repacking
-
-_CLOCK_SKEW = 300.0
 
 
 class Shelf:
@@ -70,7 +68,7 @@ def wanted_labels(request: CopyRequest, source: Shelf, warnings: list[str]) -> l
 
 def _latest(source: Shelf, warnings: list[str]) -> str:
     """The newest usable backup. One that is dated in the future (a clock was wrong) only where there is no other."""
-    present = make_label(now() + _CLOCK_SKEW, "zzz")
+    present = make_label(now() + CLOCK_SKEW, "zzz")
     order = sorted(source.whole, key=lambda label: (label <= present, label), reverse=True)
     for label in order:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
-from .._times import now, to_iso
+from .._times import CLOCK_SKEW, now, to_iso
 from .cache import CatalogCache, Known
 from .entry import Entry
 from .identity import require_name
@@ -37,7 +37,6 @@ Files = Mapping[str, StoredObject]
 
 _UNTOUCHED = "The live data was not touched"
 _HINT = "Use another backup, or another repository's copy of this one"
-_CLOCK_SKEW = 300.0
 
 
 def read_entry(store: Store, instance: str, label: str) -> Manifest:
@@ -54,7 +53,7 @@ def read_entry(store: Store, instance: str, label: str) -> Manifest:
 
 def read_usable(store: Store, instance: str, label: str) -> Manifest:
     """The same, of a backup that no verification has found to be bad. Raises DamagedError for one that has."""
-    present = to_iso(now() + _CLOCK_SKEW)
+    present = to_iso(now() + CLOCK_SKEW)
     files = _below(backup_path(instance, label), store.files(backup_path(instance, label)))
     documents, errors = _read(store, Known(), {label: files}, present)
     entry = _copy(store, Entry(instance, label), files, documents, errors, present)
@@ -150,7 +149,7 @@ def _copies(store: Store, instance: str, cache: CatalogCache | None) -> list[Ent
         if is_label(label):
             folders.setdefault(label, {})[name] = file
     known = cache.known(store, instance) if cache else Known()
-    present = to_iso(now() + _CLOCK_SKEW)
+    present = to_iso(now() + CLOCK_SKEW)
     documents, errors = _read(store, known, folders, present)
     found = [
         _copy(store, Entry(instance, label), files, documents, errors, present)

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .._errors import DamagedError, NotFoundError
-from .._times import now, to_iso
+from .._times import CLOCK_SKEW, now, to_iso
 from .entry import Entry
 from .layout import make_label
-
-_CLOCK_SKEW = 300.0
 
 
 def newest_before(entries: Sequence[Entry], at: float | None = None, engine: str | None = None) -> Entry | None:
@@ -21,7 +19,7 @@ def newest_before(entries: Sequence[Entry], at: float | None = None, engine: str
     Without `at`, data that is dated in the future (a clock was wrong) counts only where there is no other.
     """
     if at is None:
-        present = newest_before(entries, now() + _CLOCK_SKEW, engine)
+        present = newest_before(entries, now() + CLOCK_SKEW, engine)
         if present is not None:
             return present
     fitting = [
