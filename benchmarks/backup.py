@@ -107,8 +107,8 @@ class Bench:
         given.update(self.server.connection, config_file=str(self.server.conf_path))
         given["executable"] = str(self.server.build.executable)
         staging = {"repository": repository, "identities": [str(self.key.identity)], "force": True}
+        self.server.kill()  # as after a disaster: a server that serves is no measure for a recovery
         staged = module("redis_restore", {**given, **staging, "state": "staged"})
-        self.server.kill()
         swapped = module("redis_restore", {**given, "state": "active"})
         loaded = self.load()
         module("redis_restore", {**given, "state": "committed"})
@@ -122,8 +122,8 @@ class Bench:
 
     def restored_by_shell(self, packed: Path) -> Measured:
         out = self.server.data_dir / "fetched.rdb"
-        found = shell(f"age -d -i {self.key.identity} {packed} | zstd -dqc > {out}; sync {out}")
         self.server.kill()
+        found = shell(f"age -d -i {self.key.identity} {packed} | zstd -dqc > {out}; sync {out}")
         os.rename(out, self.dump)
         return Measured(found.seconds + self.load(), found.peak, {})
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -40,23 +41,34 @@ def pss(pid: int) -> int:
         return 0
 
 
-def group(leader: int) -> list[int]:
-    """The processes of a process group."""
-    found = []
+def family(leader: int) -> list[int]:
+    """A process and all that came of it, in whatever group or session they are.
+
+    A child that is about to become another program still is its parent, memory and all: it is left out.
+    """
+    children: dict[int, list[int]] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.getpgid(int(pid)) == leader:
-                found.append(int(pid))
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):
+            parent = int(_read(pid, "stat").rpartition(")")[2].split()[1])
+            if _read(pid, "cmdline") != _read(str(parent), "cmdline"):
+                children.setdefault(parent, []).append(int(pid))
+    found, todo = [], [leader]
+    while todo:
+        found.append(todo.pop())
+        todo += children.get(found[-1], [])
     return found
 
 
+def _read(pid: str, name: str) -> str:
+    with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
 def watched(process: subprocess.Popen[bytes], watch: Callable[[], None] | None = None) -> int:
-    """Wait for a process that leads a group; the peak of the group's memory. `watch` is called beside."""
+    """Wait for a process; the peak of the memory of all that came of it. `watch` is called beside."""
     peak = 0
     while process.poll() is None:
-        peak = max(peak, sum(map(pss, group(process.pid))))
+        peak = max(peak, sum(map(pss, family(process.pid))))
         if watch:
             watch()
         time.sleep(_INTERVAL)

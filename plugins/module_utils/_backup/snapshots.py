@@ -13,7 +13,8 @@ from .._errors import SnapshotError
 from .._server.capabilities import why_no_stream
 from .._server.connection import ReplyError
 from .._server.instance import Instance
-from .._snapshot.bgsave import DumpPlace, save_to_disk
+from .._snapshot.bgsave import DiskSave, DumpPlace
+from .._snapshot.growing import GrowingDump
 from .._snapshot.source import RdbSource
 from .._snapshot.stream import StreamSource
 
@@ -67,6 +68,4 @@ def open_snapshot(instance: Instance, source: str, wait_timeout: float, notes: l
         else:
             notes.append("took the snapshot by BGSAVE")
         place = DumpPlace(instance.paths.dump, instance.paths.logfile)
-        saved = save_to_disk(instance.server, place, wait_timeout=wait_timeout)
-        stack.callback(saved.close)
-        yield saved
+        yield stack.enter_context(GrowingDump(DiskSave(instance.server, place, wait_timeout=wait_timeout)))

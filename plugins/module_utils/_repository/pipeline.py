@@ -12,24 +12,24 @@ The programs stand in a chain of pipes of their own; Python only moves what it m
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
+import resource
+import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Protocol, cast
 
 from .._errors import DamagedError, ProgramError, RedisBackupError, RepositoryError
-from .._run import environment, find_program, last_words
+from .._run import enlarge, environment, find_program, last_words
 from .manifest import StoredFile
 from .store import Sink
 
-_PIPE_BYTES = 1024 * 1024
 _READ_BYTES = 256 * 1024
 _PUBLIC = re.compile(r"(age1|ssh-)[!-~][ -~]*")
 
@@ -91,25 +91,41 @@ class UnopenedError(ProgramError):
 
 
 class _Chain:
-    """Programs joined by pipes: `stdin` of the first, `stdout` of the last, their complaints kept."""
+    """Programs joined by pipes: `stdin` of the first, `stdout` of the last, their complaints kept.
 
-    def __init__(self, programs: list[list[str]]) -> None:
+    `prefix` stands before the output of the first; it must be small enough for a pipe to hold. The last writes into
+    the file `output` by itself where one is given, and no more than `limit` bytes.
+    """
+
+    def __init__(
+        self,
+        programs: list[list[str]],
+        *,
+        prefix: bytes = b"",
+        output: int = subprocess.PIPE,
+        limit: int | None = None,
+    ) -> None:
         self._programs = programs
+        self.too_large = False  # the output went beyond its limit
         self.failed = ("", 0)  # the program that `complaint` tells of, and how it ended
         self._errors = [tempfile.TemporaryFile() for _program in programs]
         self._processes: list[subprocess.Popen[bytes]] = []
         previous: Any = subprocess.PIPE
         try:
             for argv, complaints in zip(programs, self._errors):
+                prefixed = _prefixed(prefix) if prefix and not self._processes else None
                 process = subprocess.Popen(
                     argv,
                     stdin=previous,
-                    stdout=subprocess.PIPE,
+                    stdout=prefixed[1] if prefixed else output if argv is programs[-1] else subprocess.PIPE,
                     stderr=complaints,
                     env=environment(),
                     bufsize=0,
                     start_new_session=True,  # no terminal: age would ask there for a passphrase, and wait for ever
                 )
+                if prefixed:
+                    prefixed[1].close()
+                    process.stdout = prefixed[0]
                 if previous is not subprocess.PIPE:
                     previous.close()
                 previous = process.stdout
@@ -117,11 +133,13 @@ class _Chain:
         except OSError as error:
             self.stop()
             raise ProgramError(f"{argv[0]} cannot be started: {error.strerror}") from None
+        if limit is not None:  # what goes straight to a disk must not fill it
+            resource.prlimit(self._processes[-1].pid, resource.RLIMIT_FSIZE, (limit, limit))
         self.stdin = cast("IO[bytes]", self._processes[0].stdin)
-        self.stdout = cast("IO[bytes]", self._processes[-1].stdout)
+        self.stdout = cast("IO[bytes]", self._processes[-1].stdout)  # None where the output goes elsewhere
         for pipe in (self.stdin, self.stdout):
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(pipe.fileno(), 1031, _PIPE_BYTES)  # F_SETPIPE_SZ, unnamed before Python 3.10
+            if pipe is not None:
+                enlarge(pipe)
 
     def __enter__(self) -> _Chain:
         return self
@@ -153,11 +171,20 @@ class _Chain:
         """Wait for all programs; the words of the first that failed, None when all ended well."""
         for argv, process, complaints in zip(self._programs, self._processes, self._errors):
             code = process.wait()
-            if code not in (0, -13):
+            if code == -signal.SIGXFSZ:
+                self.too_large = True
+            elif code not in (0, -signal.SIGPIPE):
                 complaints.seek(0)
                 self.failed = (os.path.basename(argv[0]), code)
                 return f"{os.path.basename(argv[0])} ended with {code}: {last_words(complaints.read())}"
         return None
+
+
+def _prefixed(prefix: bytes) -> tuple[IO[bytes], IO[bytes]]:
+    """Both ends of a pipe in which `prefix` stands already."""
+    reading, writing = os.pipe()
+    os.write(writing, prefix)
+    return os.fdopen(reading, "rb", 0), os.fdopen(writing, "wb", 0)
 
 
 @dataclass
@@ -224,14 +251,17 @@ def store_chunks(
     *,
     taps: Sequence[Tap] = (),
     threads: int = 1,
+    prefix: bytes = b"",
 ) -> tuple[Stored, dict[str, RepositoryError]]:
     """Pack `chunks` into all sinks in one reading. The sinks are left uncommitted.
+
+    `prefix` is a small frame of zstd that stands before theirs, within the encryption.
 
     Returns what was stored, and the errors of the sinks that failed on the way. Raises ProgramError when a program of
     the chain fails, SinksFailedError when every sink has failed, and whatever `chunks` raises.
     """
     size = 0
-    with _Chain(packing.programs(threads=threads)) as chain:
+    with _Chain(packing.programs(threads=threads), prefix=prefix) as chain:
         drain = _Drain(chain.stdout, sinks)
         drain.start()
         try:
@@ -321,21 +351,21 @@ def load_chunks(
             raise
         finally:
             feed.join()
-        _judge(feed, file, where)
-        complaint = chain.complaint()
-        if complaint:
-            unopened = UnopenedError(
-                f"{where} has the right bytes but cannot be opened: {complaint}",
-                untouched="The live data was not touched",
-                hint="Give the age identity that belongs to one of the backup's recipients" if encrypted else "",
-            )
-            unopened.program, unopened.code = chain.failed
-            unopened.words = complaint
-            raise unopened
-        if count != file.size:
-            raise DamagedError(
-                f"{where} holds {count} bytes, its manifest says {file.size}", untouched="The live data was not touched"
-            )
+        _judge(feed, chain, lambda: count, file, where, encrypted=encrypted)
+
+
+def load_into(
+    output: IO[bytes], stream: BinaryIO, file: StoredFile, where: str, *, encrypted: bool, identities: Sequence[str]
+) -> None:
+    """Write the plain bytes of a stored file to `output`, an empty file, which the last program does by itself.
+
+    What was written must not be used before this has returned. Raises as `load_chunks` does.
+    """
+    programs = unpack_programs(encrypted=encrypted, identities=identities)
+    with _Chain(programs, output=output.fileno(), limit=file.size) as chain:
+        feed = _Feed(stream, chain)
+        feed.run()
+        _judge(feed, chain, lambda: os.fstat(output.fileno()).st_size, file, where, encrypted=encrypted)
 
 
 def stored_chunks(stream: BinaryIO, file: StoredFile, where: str) -> Iterator[memoryview]:
@@ -372,10 +402,32 @@ def check_stored(stream: BinaryIO, file: StoredFile, where: str) -> None:
     _compare(count, digest.hexdigest(), file, where)
 
 
-def _judge(feed: _Feed, file: StoredFile, where: str) -> None:
+def _judge(
+    feed: _Feed, chain: _Chain, plain: Callable[[], int], file: StoredFile, where: str, *, encrypted: bool
+) -> None:
+    """Raise for what went wrong on the way back of a file: reading it, its bytes, opening it, or what was in it.
+
+    `plain` tells how many bytes came out, once all programs have ended.
+    """
     if feed.error is not None:
         raise RepositoryError(f"{where} cannot be read: {feed.error.strerror}", untouched="Live data was not touched")
     _compare(feed.count, feed.digest.hexdigest(), file, where)
+    complaint = chain.complaint()
+    if complaint:
+        unopened = UnopenedError(
+            f"{where} has the right bytes but cannot be opened: {complaint}",
+            untouched="The live data was not touched",
+            hint="Give the age identity that belongs to one of the backup's recipients" if encrypted else "",
+        )
+        unopened.program, unopened.code = chain.failed
+        unopened.words = complaint
+        raise unopened
+    count = plain()
+    if count != file.size or chain.too_large:
+        held = f"more than {count}" if chain.too_large else f"{count}"
+        raise DamagedError(
+            f"{where} holds {held} bytes, its manifest says {file.size}", untouched="The live data was not touched"
+        )
 
 
 def _compare(count: int, digest: str, file: StoredFile, where: str) -> None:

@@ -40,7 +40,9 @@ class PosixSink:
         self._path = path
         self._part = path + PART
         with store.told(path):
-            self._fd = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._part)  # left by a run that was killed, or laid there: never written through
+            self._fd = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)

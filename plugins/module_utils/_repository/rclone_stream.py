@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import io
 import os
 import subprocess
@@ -19,20 +18,15 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from .._errors import RepositoryError
+from .._run import enlarge
 from .rclone_program import words_of
 
 if TYPE_CHECKING:
     from .rclone import RcloneStore
 
-_PIPE_BYTES = 1024 * 1024
 _GRACE = 10.0  # seconds that rclone has to take back what it began
 _TRIES = 3
 _PAUSE = 0.5  # seconds; doubled each time
-
-
-def _widen(pipe: Any) -> None:
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(pipe.fileno(), 1031, _PIPE_BYTES)  # F_SETPIPE_SZ, unnamed before Python 3.10
 
 
 class RcloneSink:
@@ -52,7 +46,7 @@ class RcloneSink:
             stderr=self._complaints,
         )
         self._pipe = cast("io.FileIO", self._process.stdin)
-        _widen(self._pipe)
+        enlarge(self._pipe)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -137,7 +131,7 @@ class RcloneReader(io.RawIOBase):
             stderr=self._complaints,
         )
         self._output = cast("io.FileIO", self._process.stdout)
-        _widen(self._output)
+        enlarge(self._output)
 
     def _first_end(self) -> None:
         """Nothing came. Some remotes give that for what is not there, without a word."""

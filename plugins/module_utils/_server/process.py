@@ -47,6 +47,12 @@ def is_child(pid: int) -> bool:
     return bool(re.search(r"rdb-bgsave|aof-rewrite|rdb-to-slaves", _text(f"/proc/{pid}/cmdline")))
 
 
+def parent_of(pid: int) -> int:
+    """The process that started `pid`; 0 where it cannot be seen."""
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()  # the name before may hold anything
+    return int(fields[1]) if len(fields) > 1 else 0
+
+
 def _text(path: str) -> str:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
         return stream.read()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -14,10 +15,11 @@ from types import TracebackType
 from typing import Any
 
 from .._errors import ProgramError
-from .._run import environment
+from .._run import enlarge, environment
 from .proof import CheckReport, parse_check_output
 
 TOOL = "redis-check-rdb"
+_PATIENCE = 600.0  # seconds without a byte taken
 
 
 class RdbChecker:
@@ -44,6 +46,9 @@ class RdbChecker:
         except OSError as error:
             self._output.close()
             raise ProgramError(f"{program} cannot be started as {TOOL}: {error.strerror}") from None
+        if self._process.stdin is not None:
+            enlarge(self._process.stdin)
+            os.set_blocking(self._process.stdin.fileno(), False)
 
     def __enter__(self) -> RdbChecker:
         return self
@@ -64,16 +69,37 @@ class RdbChecker:
         fd = self._process.stdin.fileno()
         try:
             while data:
-                data = data[os.write(fd, data) :]
+                try:
+                    data = data[os.write(fd, data) :]
+                except BlockingIOError:
+                    self._wait_for_room(fd)
         except BrokenPipeError:
             self.broken = True
 
+    def _wait_for_room(self, fd: int) -> None:
+        room = select.poll()
+        room.register(fd, select.POLLOUT)
+        if not room.poll(_PATIENCE * 1000):
+            raise self._hangs()
+
+    def _hangs(self) -> ProgramError:
+        return ProgramError(
+            f"{TOOL} has not gone on for {_PATIENCE:g} s and was stopped",
+            untouched="Nothing of the server's was changed",
+            hint="Look whether the host swaps or its disk hangs, then run again",
+        )
+
     def finish(self) -> CheckReport:
-        """Close the input and wait for the verdict."""
+        """Close the input and wait for the verdict. Raises ProgramError when the tool hangs."""
+        patience = None  # what reads a file of its own shows no progress
         if self._process.stdin is not None:
+            patience = _PATIENCE
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        code = self._process.wait()
+        try:
+            code = self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise self._hangs() from None
         self.killed = code == -signal.SIGKILL  # by somebody, or for want of memory: no verdict
         self._output.seek(0)
         return parse_check_output(self._output.read().decode("utf-8", "replace"), code)

@@ -17,7 +17,7 @@ from .._files import PRIVATE_FILE, fsync_dir
 from .._server.capabilities import why_no_stream
 from .._server.instance import Instance
 from .._times import now, to_iso
-from .bgsave import DumpPlace, save_to_disk
+from .bgsave import DiskSave, DumpPlace
 from .checker import RdbChecker, check_file
 from .proof import CheckReport, why_unproven
 from .rdb_header import HEADER_BYTES, RdbHeader, parse_header
@@ -142,8 +142,8 @@ def _save(
             hint="Run on the server's host, give data_dir, or use method: replication with dest",
         )
     place = DumpPlace(instance.paths.dump, instance.paths.logfile)
-    source = save_to_disk(instance.server, place, wait_timeout=request.wait_timeout, foreground=foreground)
-    with contextlib.closing(source):
+    save = DiskSave(instance.server, place, wait_timeout=request.wait_timeout, foreground=foreground)
+    with contextlib.closing(save.wait()) as source:
         report = check_file(instance.program(), source.fd)
         header = parse_header(os.pread(source.fd, HEADER_BYTES, 0), source.origin.path)
         _prove(report, header, source.origin.size, source.origin, source.origin.path)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -28,6 +29,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._reposito
     Packing,
     check_stored,
     load_chunks,
+    load_into,
     quietly_abort,
     store_chunks,
     stored_chunks,
@@ -102,6 +104,33 @@ def test_round_trip_of_much(keys: list[Keys]) -> None:
         check_stored(io.BytesIO(raw), file, "the file")
     assert b"compressible" not in raw
     assert no_thread_is_left()
+
+
+def written(tmp_path: Path, data: bytes, file: StoredFile) -> bytes:
+    """What `load_into` leaves of stored bytes. Raises as it does."""
+    with open(tmp_path / "plain", "w+b", buffering=0) as out:
+        load_into(out, io.BytesIO(data), file, "it", encrypted=False, identities=())
+        out.seek(0)
+        return out.read()
+
+
+def test_round_trip_into_a_file(tmp_path: Path) -> None:
+    file, data = stored(BIG, Packing())
+    assert written(tmp_path, data, file) == BIG
+    nothing, packed = stored(b"", Packing())
+    assert written(tmp_path, packed, nothing) == b""
+
+
+def test_a_file_gets_no_more_bytes_than_the_manifest_says(tmp_path: Path) -> None:
+    """A disk must not be filled by a few bytes that unpack to many."""
+    file, data = stored(BIG, Packing())
+    with pytest.raises(DamagedError, match="holds more than 1000 bytes, its manifest says 1000"):
+        written(tmp_path, data, dataclasses.replace(file, size=1000))
+    assert (tmp_path / "plain").stat().st_size <= 1000
+    with pytest.raises(DamagedError, match="its manifest says"):
+        written(tmp_path, data, dataclasses.replace(file, size=len(BIG) + 1))
+    with pytest.raises(DamagedError, match="SHA-256"):
+        written(tmp_path, data[:-1] + bytes([data[-1] ^ 1]), file)
 
 
 def test_nothing_is_something_too() -> None:

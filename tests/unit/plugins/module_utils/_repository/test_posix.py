@@ -145,12 +145,24 @@ def test_errors_are_told(store: PosixStore, number: int, words: str) -> None:
 def test_a_full_disk(store: PosixStore) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    os.symlink("/dev/full", f"{store.root}/dump.part")
     sink = store.create("dump")
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, sink._fd)
+    os.close(full)
     with pytest.raises(RepositoryError, match="No space left on device"):
         sink.write(b"x")
     sink.abort()
     assert store.names("") == []
+
+
+def test_a_link_that_was_laid_there_is_not_written_through(store: PosixStore, tmp_path: Path) -> None:
+    other = tmp_path / "passwd"
+    other.write_text("root")
+    os.symlink(other, f"{store.root}/dump.part")
+    sink = store.create("dump")
+    sink.write(b"data")
+    sink.commit()
+    assert (other.read_text(), store.read("dump")) == ("root", b"data")
 
 
 def test_reading(store: PosixStore) -> None:
