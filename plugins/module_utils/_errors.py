@@ -72,3 +72,7 @@ class RecoveryError(RedisBackupError):
 
 class ConfigError(RedisBackupError):
     """redis.conf cannot be read or understood."""
+
+
+class AofError(RedisBackupError):
+    """An AOF is missing, damaged, or cannot do what is asked."""

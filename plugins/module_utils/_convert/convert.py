@@ -16,6 +16,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from .._aof.resp import RespError, encode, read_commands
 from .._errors import IncompatibleError
 from .._files import PRIVATE_FILE, remove_tree
 from .._server.compatibility import FIELD_TTLS, FUNCTIONS, Made, Target, knows_field_ttls, knows_functions
@@ -23,7 +24,6 @@ from .._server.connection import ReplyError
 from .holder import Holder, holder, new_home, open_plain
 from .named import Named
 from .portable import Rewriter
-from .resp import RespError, encode, read_commands
 from .survey import Survey, persist_fields, survey
 
 DUMP = "dump.rdb"

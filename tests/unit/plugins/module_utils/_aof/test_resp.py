@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._convert.resp import (
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._aof.resp import (
     RespError,
     encode,
     read_commands,
