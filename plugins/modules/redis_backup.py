@@ -11,7 +11,7 @@ short_description: Back up a Redis or Valkey instance
 version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
-  - Takes a snapshot of a running instance and writes it, checked, compressed, encrypted and hashed, to one or several
+  - Takes a snapshot of a running instance, or its AOF, and writes it, checked, compressed, encrypted and hashed, to one or several
     repositories in one reading of the data.
   - A backup exists only when its manifest does, which is written last. A backup that fails leaves none.
   - redis.conf with its includes, the ACL file, functions and nodes.conf are kept with it.
@@ -30,16 +30,23 @@ attributes:
       - Each run makes a backup, unless O(max_age) finds the newest one young enough.
 options:
   engine:
-    description: What is backed up. V(auto) and V(rdb) take an RDB snapshot.
+    description:
+      - What is backed up. V(auto) and V(rdb) take an RDB snapshot.
+      - V(aof) reads the AOF as it stands, while the server goes on writing and rewriting, without a fork and without a change
+        of its configuration. It must be switched on and lie on the host where the module runs. What is stored is what the
+        server has written to its AOF up to RV(backup.time), and can be restored with M(globalscope.redis_backup.redis_restore).
+      - The engines have backups of their own. O(max_age) asks for one of the same engine.
     type: str
-    choices: [auto, rdb]
+    choices: [auto, rdb, aof]
     default: auto
   source:
     description:
       - How the snapshot is had. V(stream) asks the server for a full synchronisation, as a replica does, so that the plain
-        data never touches a disk. V(file) makes the server save and reads its dump file.
+        data never touches a disk. V(file) makes the server save, and reads its dump file
+        while the server writes it, so that the backup ends with the save.
       - V(auto) streams where the server can do so without writing to its disk (C(repl-diskless-sync)) and lets us, and
         reads the file elsewhere.
+      - An AOF (O(engine=aof)) is always read from its files.
     type: str
     choices: [auto, stream, file]
     default: auto
@@ -131,6 +138,18 @@ EXAMPLES = r"""
         - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
     annotations:
       keep: "2027-06-30"
+
+- name: Back up the AOF as well, once a week
+  globalscope.redis_backup.redis_backup:
+    instance: multiframe-6379
+    engine: aof
+    repositories:
+      - name: nfs
+        path: /mnt/backup/redis
+    encryption:
+      recipients:
+        - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+    max_age: 604800
 """
 
 RETURN = r"""
@@ -154,11 +173,11 @@ backup:
       type: str
       sample: multiframe-6379
     engine:
-      description: V(rdb).
+      description: V(rdb) or V(aof).
       type: str
       sample: rdb
     source:
-      description: V(replication) for a stream, else V(bgsave).
+      description: V(replication) for a stream, V(bgsave) for the server's dump file, V(aof) for its AOF.
       type: str
       sample: replication
     time:
@@ -183,7 +202,9 @@ backup:
       elements: dict
       sample: [{"name": "dump.rdb.zst.age", "content": "dump.rdb", "kind": "rdb", "size": 3123456, "stored_size": 1023456, "sha256": "9f86d0"}]
     keys:
-      description: Keys in the snapshot.
+      description:
+        - Keys in the snapshot. For an AOF, keys of the server when it was read, which may differ by what was written in that
+          moment.
       type: int
       sample: 25001
     duration_s:
@@ -241,7 +262,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     stores_of,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import check_request, make_backup
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import BackupRequest
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import RDB, BackupRequest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.guards import require_settled
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 
@@ -252,7 +273,7 @@ def main() -> None:
             connection_spec(env_fallback),
             repositories_spec(),
             {
-                "engine": {"type": "str", "choices": ["auto", "rdb"], "default": "auto"},
+                "engine": {"type": "str", "choices": ["auto", "rdb", "aof"], "default": "auto"},
                 "source": {"type": "str", "choices": ["auto", "stream", "file"], "default": "auto"},
                 "encryption": {
                     "type": "dict",
@@ -281,6 +302,7 @@ def main() -> None:
             stores=stores_of(params),
             state=state_of(params),
             packing=packing_of(params),
+            engine=params["engine"] if params["engine"] != "auto" else RDB,
             source=params["source"],
             max_age=params["max_age"],
             max_ages={each["name"]: each["max_age"] for each in params["repositories"] if each["max_age"] is not None},

@@ -36,7 +36,8 @@ options:
     description:
       - How far a verification goes. Each level holds those before it, in one reading of the stored bytes.
       - V(stored) holds the SHA-256 of every stored byte against the manifest and C(SHA256SUMS). It needs no identity.
-      - V(content) also decrypts and decompresses, lets C(redis-check-rdb) read the data set and count its keys, and opens the
+      - V(content) also decrypts and decompresses, lets C(redis-check-rdb) read the data set and count its keys (of an AOF, all
+        commands are followed as well, and keys are counted by V(restore) alone), and opens the
         archive of the server's files.
       - V(restore) also loads the data set in a throw-away server, which listens on a unix socket alone and writes nothing, and
         holds its keys per database against the manifest. Its digest is compared with that of earlier records.

@@ -9,6 +9,7 @@ import contextlib
 import time
 from typing import Optional
 
+from .._aof.pin import require_aof
 from .._errors import RepositoryError, ServerError
 from .._files import locked
 from .._repository.annotations import check_annotations
@@ -21,9 +22,9 @@ from .._repository.store import Store
 from .._repository.suspects import SHRINK_RATIO
 from .._server.instance import Instance
 from .._times import CLOCK_SKEW, in_words, now
-from .request import BackupRequest, BackupResult
+from .request import AOF, ENGINES, RDB, BackupRequest, BackupResult
 from .standing import Standing
-from .write import ENGINE, result_of, write_backup
+from .write import result_of, write_backup
 
 _GIVE_WAY = 0.5  # seconds
 
@@ -47,6 +48,8 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
             hint="Back up the primary, or another replica, or mend the link first",
         )
     require_name(name)
+    if request.engine == AOF:
+        require_aof(instance)
     standing = Standing(request.stores, request.least, instance.title)
     for store in standing.each():
         with standing.trying(store):
@@ -73,7 +76,7 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
                 done, stays = clean_newest(store, name)
                 actions += done
                 warnings += stays
-                newest[store.name] = newest_manifest(store, name)
+                newest[store.name] = newest_manifest(store, name, request.engine)
         young = _settled(request, standing, newest)
         if young is None:
             for store in standing.each():
@@ -84,7 +87,7 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
             kept = BackupResult(bool(actions), actions, result_of(young, standing.names), warnings=warnings)
             return standing.judged(kept, young.label, young=True)
         before = _lines(standing, newest)
-        serial = _next_serial(name, request.state, newest, warnings)
+        serial = _next_serial(name, request.state, {**newest, **_of_others(name, request, standing)}, warnings)
         result = write_backup(instance, facts, identity, serial, request, standing, actions)
         backup = result.backup or {}
         after = dict.fromkeys(standing.names, f"{backup['label']}, {backup['keys']} keys")
@@ -125,10 +128,10 @@ def check_request(request: BackupRequest) -> None:
         )
 
 
-def newest_manifest(store: Store, instance: str) -> Manifest | None:
-    """The newest usable backup of this engine in one store: read from the newest label down, not the whole catalog."""
+def newest_manifest(store: Store, instance: str, engine: str = RDB) -> Manifest | None:
+    """The newest usable backup of an engine in one store: read from the newest label down, not the whole catalog."""
     for label in sorted((n for n in store.names(backups_path(instance)) if is_label(n)), reverse=True):
-        if label.endswith(f"_{ENGINE}"):
+        if label.endswith(f"_{engine}"):
             with contextlib.suppress(RepositoryError):
                 return read_usable(store, instance, label)
     return None
@@ -182,7 +185,7 @@ def _planned(name: str, request: BackupRequest, standing: Standing) -> BackupRes
     newest: Newest = {}
     for store in standing.each():
         with standing.trying(store):
-            newest[store.name] = newest_manifest(store, name)
+            newest[store.name] = newest_manifest(store, name, request.engine)
     young = _settled(request, standing, newest)
     if young is not None:
         return standing.judged(BackupResult(False, [], result_of(young, standing.names)), young.label, young=True)
@@ -206,6 +209,17 @@ def _last(newest: Newest) -> Manifest | None:
     """The newest backup of all repositories."""
     found = [manifest for manifest in newest.values() if manifest is not None]
     return max(found, key=lambda manifest: manifest.label, default=None)
+
+
+def _of_others(name: str, request: BackupRequest, standing: Standing) -> Newest:
+    """The newest backups of other engines, where this host does not remember the last serial."""
+    found: Newest = {}
+    for engine in ENGINES:
+        if engine != request.engine and not request.state.serial(name):
+            for store in standing.each():
+                with standing.trying(store):
+                    found[f"{store.name} {engine}"] = newest_manifest(store, name, engine)
+    return found
 
 
 def _next_serial(name: str, state: HostState, newest: Newest, warnings: list[str]) -> int:

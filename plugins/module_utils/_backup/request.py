@@ -13,6 +13,9 @@ from .._repository.identity import HostState
 from .._repository.pipeline import Packing
 from .._repository.store import Store
 
+RDB, AOF = "rdb", "aof"
+ENGINES = (RDB, AOF)
+
 
 @dataclass(frozen=True)
 class BackupRequest:
@@ -25,6 +28,7 @@ class BackupRequest:
     stores: tuple[Store, ...]
     state: HostState
     packing: Packing
+    engine: str = RDB
     source: str = "auto"
     max_age: float | None = None
     max_ages: Mapping[str, float] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Callable
+from typing import Any
 
 from .._errors import RepositoryError, SnapshotError
 from .._repository.layout import (
@@ -17,12 +17,10 @@ from .._repository.layout import (
     SUMS,
     backup_path,
     make_label,
-    stored_name,
     sums_text,
 )
 from .._repository.manifest import Manifest, StoredFile, seal
-from .._repository.pipeline import SinksFailedError, quietly_abort, store_chunks
-from .._repository.store import Sink, Store
+from .._repository.store import Store
 from .._server.facts import Facts, parse_modules
 from .._server.instance import Instance
 from .._server.latency import ping_latency
@@ -32,12 +30,12 @@ from .._snapshot.proof import CheckReport, why_unproven
 from .._snapshot.rdb_header import HEADER_BYTES, RdbHeader, parse_header
 from .._snapshot.source import RdbSource, SnapshotOrigin
 from .._times import from_iso, now, to_iso
-from .request import BackupRequest, BackupResult
+from .aof import store_aof
+from .artefact import Taken, noted, store_artefact
+from .request import AOF, BackupRequest, BackupResult
 from .server_files import collect
 from .snapshots import open_snapshot
 from .standing import Standing
-
-ENGINE = "rdb"
 
 
 class _HeaderTap:
@@ -66,7 +64,7 @@ def write_backup(
     """
     begun, started = time.monotonic(), now()
     failed = standing.failed
-    label = _free_label(standing, instance.name)
+    label = _free_label(standing, instance.name, request.engine)
     folder = backup_path(instance.name, label)
     encrypted = bool(request.packing.recipients)
     notes: list[str] = []
@@ -75,9 +73,10 @@ def write_backup(
         rate = facts.number("instantaneous_ops_per_sec")
         baseline = {"ping_ms": ping_latency(instance.server), "ops_per_second": rate}
         program = instance.program()
-        with open_snapshot(instance, request.source, request.wait_timeout, notes) as source:
-            rdb, report, header = _store_rdb(source, program, folder, stores, failed, request)
-            origin = source.origin
+        if request.engine == AOF:
+            taken = store_aof(instance, program, folder, stores, failed, request, notes)
+        else:
+            taken = _take_rdb(instance, facts, program, folder, stores, failed, request, notes)
         server, kept, missing = _store_server_files(instance, folder, stores, failed, request)
     except RepositoryError:
         _forget(stores, folder)
@@ -86,44 +85,34 @@ def write_backup(
     except BaseException:
         _forget(stores, folder)
         raise
-    files = [rdb] + ([server] if server else [])
-    checks = [
-        {"name": "redis-check-rdb", "ok": True, "found": f"{report.keys} keys read"},
-        {"name": "key count around the fork", "ok": True, "found": _window_words(origin)},
-    ]
+    files = [taken.file, server]
     document = {
         "label": label,
         "instance": instance.name,
         "uuid": identity,
         "serial": serial,
-        "engine": ENGINE,
-        "source": origin.method,
+        "engine": request.engine,
+        "source": taken.method,
         "started": to_iso(started),
         "finished": to_iso(now()),
         "duration_s": round(time.monotonic() - begun, 3),
-        "snapshot_time": to_iso(header.ctime or origin.asked_at),
-        "server": _server_document(facts, header, origin),
+        "snapshot_time": to_iso(taken.snapshot_time),
+        "server": _server_document(facts, taken),
         "topology": topology(facts),
-        "keys": {
-            "total": report.keys,
-            "expires": report.expires,
-            "expired": report.expired,
-            "databases": {db: dict(count) for db, count in origin.keyspace.items()},
-            "databases_exact": origin.window is not None and origin.window.exact,
-            "field_ttls": facts.hashes_with_field_ttls,
-        },
+        "keys": dict(taken.keys),
         "files": [asdict(file) for file in files],
         "server_files": {"kept": kept, "missing": missing, "redacted": not encrypted},
         "compression": {"program": "zstd", "level": request.packing.level},
         "encryption": {"program": "age", "recipients": list(request.packing.recipients)} if encrypted else None,
-        "checks": checks,
+        "checks": taken.checks,
         "baseline": baseline,
         "annotations": dict(request.annotations),
+        **taken.more,
     }
     manifest = Manifest(document)
     for name, store in stores.items():
         if name not in failed:
-            with _noted(failed, name):
+            with noted(failed, name):
                 store.write(f"{folder}/{SUMS}", sums_text([(f.name, f.sha256) for f in files]).encode())
                 store.write(f"{folder}/{MANIFEST}", seal(document))
     _forget({name: store for name, store in stores.items() if name in failed}, folder)
@@ -133,10 +122,10 @@ def write_backup(
     return BackupResult(True, actions, result_of(manifest, done))
 
 
-def _free_label(standing: Standing, name: str) -> str:
+def _free_label(standing: Standing, name: str, engine: str) -> str:
     """A label that no store has. Labels have seconds: a second backup within one waits for the next."""
     while True:
-        label = make_label(now(), ENGINE)
+        label = make_label(now(), engine)
         taken = False
         for store in standing.each():
             with standing.trying(store):
@@ -146,60 +135,42 @@ def _free_label(standing: Standing, name: str) -> str:
         time.sleep(0.1)
 
 
-@contextlib.contextmanager
-def _noted(failed: dict[str, RepositoryError], name: str) -> Iterator[None]:
-    try:
-        yield
-    except RepositoryError as error:
-        failed[name] = error
-
-
-def _open_sinks(
-    stores: dict[str, Store], failed: dict[str, RepositoryError], path: str
-) -> dict[str, Sink]:
-    sinks: dict[str, Sink] = {}
-    for name, store in stores.items():
-        if name not in failed:
-            with _noted(failed, name):
-                sinks[name] = store.create(path)
-    if not sinks:
-        raise next(iter(failed.values()))
-    return sinks
-
-
-def _store(
-    chunks: Any,
-    content: str,
-    kind: str,
+def _take_rdb(
+    instance: Instance,
+    facts: Facts,
+    program: str,
     folder: str,
     stores: dict[str, Store],
     failed: dict[str, RepositoryError],
     request: BackupRequest,
-    *,
-    taps: Any = (),
-    threads: int = 1,
-    proven: Callable[[int], None] = lambda size: None,
-) -> StoredFile:
-    """Store one artefact everywhere; `proven(size)` may still refuse it before its name appears."""
-    name = stored_name(content, encrypted=bool(request.packing.recipients))
-    sinks = _open_sinks(stores, failed, f"{folder}/{name}")
-    try:
-        try:
-            stored, lost = store_chunks(chunks, request.packing, sinks, taps=taps, threads=threads)
-        except SinksFailedError as error:
-            failed.update(error.errors)
-            raise
-        failed.update(lost)
-        proven(stored.size)
-        for store_name, sink in sinks.items():
-            if store_name not in failed:
-                with _noted(failed, store_name):
-                    sink.commit()
-        if all(store_name in failed for store_name in sinks):
-            raise next(iter(failed.values()))
-    finally:
-        quietly_abort(sinks.values())
-    return StoredFile(name, content, kind, stored.size, stored.stored_size, stored.sha256)
+    notes: list[str],
+) -> Taken:
+    """A new snapshot, stored and proven."""
+    with open_snapshot(instance, request.source, request.wait_timeout, notes) as source:
+        file, report, header = _store_rdb(source, program, folder, stores, failed, request)
+        origin = source.origin
+    offset = header.aux.get("repl-offset", "")
+    known = origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdecimal() else None
+    return Taken(
+        file=file,
+        method=origin.method,
+        snapshot_time=header.ctime or origin.asked_at,
+        format=header.format,
+        replid=origin.replid or header.aux.get("repl-id", ""),
+        repl_offset=known,
+        keys={
+            "total": report.keys,
+            "expires": report.expires,
+            "expired": report.expired,
+            "databases": {db: dict(count) for db, count in origin.keyspace.items()},
+            "databases_exact": origin.window is not None and origin.window.exact,
+            "field_ttls": facts.hashes_with_field_ttls,
+        },
+        checks=[
+            {"name": "redis-check-rdb", "ok": True, "found": f"{report.keys} keys read"},
+            {"name": "key count around the fork", "ok": True, "found": _window_words(origin)},
+        ],
+    )
 
 
 def _store_rdb(
@@ -236,7 +207,7 @@ def _store_rdb(
                 )
 
         threads = 0 if source.origin.path else 1  # a stream comes no faster than one thread packs it
-        file = _store(
+        file = store_artefact(
             chunks(),
             "dump.rdb",
             "rdb",
@@ -259,7 +230,7 @@ def _store_server_files(
     request: BackupRequest,
 ) -> tuple[StoredFile, list[str], list[str]]:
     data, kept, missing = collect(instance, redact=not request.packing.recipients)
-    file = _store([memoryview(data)], "server.tar", "server", folder, stores, failed, request)
+    file = store_artefact([memoryview(data)], "server.tar", "server", folder, stores, failed, request)
     return file, kept, missing
 
 
@@ -277,18 +248,17 @@ def _window_words(origin: SnapshotOrigin) -> str:
     return f"{window.before} keys before, {window.after} after, {window.changes} changes between"
 
 
-def _server_document(facts: Facts, header: RdbHeader, origin: SnapshotOrigin) -> dict[str, Any]:
-    offset = header.aux.get("repl-offset", "")
+def _server_document(facts: Facts, taken: Taken) -> dict[str, Any]:
     return {
         "flavour": facts.flavour,
         "version": facts.version_text,
-        "rdb_magic": header.format.magic,
-        "rdb_version": header.format.version,
+        "rdb_magic": taken.format.magic,
+        "rdb_version": taken.format.version,
         "modules": parse_modules(facts.info),
         "functions": facts.number("number_of_functions"),
         "run_id": facts.info.get("run_id", ""),
-        "replid": origin.replid or header.aux.get("repl-id", ""),
-        "repl_offset": origin.repl_offset if origin.repl_offset >= 0 else int(offset) if offset.isdecimal() else None,
+        "replid": taken.replid,
+        "repl_offset": taken.repl_offset,
         "used_memory_bytes": facts.number("used_memory"),
         "maxmemory_policy": facts.info.get("maxmemory_policy", ""),
     }

@@ -19,6 +19,8 @@ from .layout import ACKNOWLEDGED, MANIFEST, SUMS, VERIFICATION, is_label
 from .parse import parse_json
 
 FORMAT = 1
+DATA_KINDS = ("rdb", "aof")
+"""The kinds of files that hold the data set."""
 _LARGEST = 2**63
 _SEAL = "sha256"
 _PACKING = ("files", "compression", "encryption", "reencrypted", "server_files")
@@ -110,8 +112,20 @@ class Manifest:
         found = self.document.get("annotations")
         return found if isinstance(found, dict) else {}
 
+    @property
+    def aof(self) -> Mapping[str, Any]:
+        """What it tells of an AOF; empty for another engine."""
+        found = self.document.get("aof")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def key_room(self) -> int:
+        """By how many keys the count may be wrong: nothing but an AOF is counted while it is written."""
+        found = self.document["keys"].get("room", 0)
+        return found if _is_count(found) else 0
+
     def file(self, kind: str) -> StoredFile | None:
-        """The stored file of a kind (`rdb`, `server`)."""
+        """The stored file of a kind (`rdb`, `aof`, `server`)."""
         return next((entry for entry in self.files if entry.kind == kind), None)
 
     @property
@@ -195,6 +209,9 @@ def _why_senseless(document: Mapping[str, Any]) -> str | None:
         counts.append((document.get("compression") or {}).get("level", 1))
         (document.get("reencrypted") or {}).get("from_sha256")
         duration = document.get("duration_s") or 0
+        aof = document.get("aof") or {}
+        texts += [entry["name"] for entry in aof.get("files", [])]
+        counts += [entry["size"] for entry in aof.get("files", [])] + [aof.get("commands", 0), keys.get("room", 0)]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return f"a value in it is missing or makes no sense ({type(error).__name__}: {error})"
     if not all(isinstance(text, str) for text in texts) or not all(_is_count(n) for n in counts):

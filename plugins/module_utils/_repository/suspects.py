@@ -39,19 +39,31 @@ def suspects(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> di
     """
     found: dict[str, str] = {}
     good: Entry | None = None
+    good_rdb: Entry | None = None  # an AOF shrinks whenever it is rewritten: its bytes tell nothing
     for entry in by_age(entries):
         manifest = entry.manifest
         if manifest is None:
             continue
-        why = _why(manifest, good.manifest, shrink_ratio) if good and good.manifest and not entry.acknowledged else ""
-        if why:
+        is_rdb = manifest.engine == "rdb"
+        why = _why_keys(manifest, good.manifest, shrink_ratio) if good and good.manifest else ""
+        if not why and is_rdb and good_rdb and good_rdb.manifest:
+            why = _why_bytes(manifest, good_rdb.manifest, shrink_ratio)
+        if why and not entry.acknowledged:
             found[entry.label] = why
-        elif good is None or entry.verified or entry.acknowledged or not good.verified:
+            continue
+        if _is_better(entry, good):
             good = entry
+        if is_rdb and _is_better(entry, good_rdb):
+            good_rdb = entry
     return found
 
 
-def _why(manifest: Manifest, good: Manifest, ratio: float) -> str:
+def _is_better(entry: Entry, good: Entry | None) -> bool:
+    """Whether a newer backup is the one to hold those after it against."""
+    return good is None or bool(entry.verified or entry.acknowledged) or not good.verified
+
+
+def _why_keys(manifest: Manifest, good: Manifest, ratio: float) -> str:
     lasting = good.keys - good.expires
     emptied = manifest.keys == 0 < good.keys and ratio > 0
     if emptied or manifest.keys - manifest.expires < lasting * ratio:
@@ -59,6 +71,11 @@ def _why(manifest: Manifest, good: Manifest, ratio: float) -> str:
             f"it holds {manifest.keys} keys, {good.label} before it {good.keys}: "
             "the data was lost before it was made (name its label to use it)"
         )
+    return ""
+
+
+def _why_bytes(manifest: Manifest, good: Manifest, ratio: float) -> str:
+    lasting = good.keys - good.expires
     if good.keys and manifest.size < good.size * (lasting / good.keys) * ratio:
         return (
             f"its data has {manifest.size} bytes, that of {good.label} before it {good.size}: "

@@ -31,6 +31,12 @@ def own_format(flavour: str, version: tuple[int, ...]) -> int:
     return known[-1] if known else table[0][1]
 
 
+def format_of(flavour: str, version: tuple[int, ...]) -> RdbFormat:
+    """The format in which this server writes."""
+    number = own_format(flavour, version)
+    return RdbFormat("VALKEY" if number >= _FIRST_VALKEY_FORMAT else "REDIS", number)
+
+
 def why_not_loadable(found: RdbFormat, flavour: str, version: tuple[int, ...]) -> str | None:
     """The reason why a server of `flavour` and `version` refuses RDB format `found`; None when it loads it."""
     own = own_format(flavour, version)

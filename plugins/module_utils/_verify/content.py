@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from .._aof.packed import Opener, Placing, SetError, SetFound, read_packed
 from .._backup.server_files import read_archive
 from .._errors import DamagedError, IncompatibleError, ProgramError, RestoreError
 from .._repository.manifest import Manifest, StoredFile
@@ -115,6 +116,39 @@ def check_rdb(
     if report.keys != manifest.keys:
         raise DamagedError(f"{where} holds {report.keys} keys, its manifest says {manifest.keys}")
     return report.keys
+
+
+def check_aof(
+    store: Store,
+    manifest: Manifest,
+    file: StoredFile,
+    program: str,
+    identities: Sequence[str],
+    placing: Placing | None = None,
+    opener: Opener | None = None,
+) -> SetFound:
+    """Read an AOF once: hashed, opened, its commands followed from the first to the last, and written to `opener`.
+
+    Raises DamagedError when anything is not as the manifest says.
+    """
+    where = store.where(path_of(manifest, file))
+    chunks = opened(store, manifest, file, identities)
+    try:
+        found = read_packed(chunks, program, placing, opener)
+    except SetError as error:
+        for _rest in chunks:  # other bytes than were written are told as such: the last one tells
+            pass
+        raise DamagedError(f"{where} is what was stored, but no AOF that a server loads: {error}") from None
+    wanted = [(each["name"], each["size"]) for each in manifest.aof.get("files", [])]
+    there = [(name, each.size) for name, each in found.files.items()]
+    if there != wanted:
+        names = ", ".join(f"{name} with {size} bytes" for name, size in wanted)
+        raise DamagedError(f"{where} does not hold what its manifest names: {names}")
+    if found.commands != manifest.aof.get("commands"):
+        raise DamagedError(
+            f"{where} holds {found.commands} commands, its manifest says {manifest.aof.get('commands')}"
+        )
+    return found
 
 
 def check_server_files(store: Store, manifest: Manifest, file: StoredFile, identities: Sequence[str]) -> None:

@@ -26,8 +26,11 @@ _UNTOUCHED = "Nothing was changed"
 
 def needed_memory(server: Mapping[str, Any], rdb: StoredFile) -> int:
     """Bytes of memory that loading will take, by what the backed-up server used. Pure."""
-    used = server.get("used_memory_bytes")
-    return int(MEMORY_FACTOR * max(used if isinstance(used, int) else 0, rdb.size))
+    told = server.get("used_memory_bytes")
+    used = told if isinstance(told, int) else 0
+    if rdb.kind == "aof" and used:  # its bytes tell how much was written, not how much is left of it
+        return int(MEMORY_FACTOR * used)
+    return int(MEMORY_FACTOR * max(used, rdb.size))
 
 
 def require_memory(manifest: Manifest, rdb: StoredFile, limit: int | None, available: int | None) -> None:

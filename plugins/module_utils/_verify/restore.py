@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._aof.manifest import AofManifest
+from .._aof.packed import ENGINE, Opener, Placement, opener_in, place_set
 from .._errors import DamagedError, ServerError
-from .._files import PRIVATE_FILE
 from .._keys.digest import digest
 from .._repository.manifest import Manifest, StoredFile
 from .._repository.store import Store
@@ -21,8 +21,9 @@ from .._run import last_words
 from .._server.connection import Server, UnreachableError, parse_info
 from .._server.facts import Facts, parse_modules
 from .._server.memory import available_memory
+from .._server.programs import program_version
 from .._server.throwaway import ThrowawayFailed, Workplace, throwaway, workplace
-from .content import check_rdb, require_loadable
+from .content import check_aof, check_rdb, require_loadable
 from .counts import Loaded, count_problems, digest_problem, functions_problem
 from .host import DEFAULT_PLACE, confinement, require_memory, require_place, require_room
 from .record import earlier_records
@@ -30,6 +31,8 @@ from .request import Finding, Host, VerifyRequest
 
 _DUMP = "dump.rdb"
 _DATABASES = 1024
+_AOF_DIR, _AOF_FILE = "appendonlydir", "appendonly.aof"  # as every server calls them by itself
+_AOF_LINES = ["appendonly yes", "aof-load-truncated no", "auto-aof-rewrite-percentage 0", "appendfsync no"]
 _PAUSE = 0.05
 # A short read it cannot be: redis-check-rdb has just read all of it.
 _OUT_OF_MEMORY = re.compile(
@@ -37,6 +40,7 @@ _OUT_OF_MEMORY = re.compile(
 )
 _BLAMES_THE_FILE = re.compile(
     r"Bad file format|Wrong RDB checksum|RDB CRC|Internal error in RDB|[Ee]rror loading"
+    r"|reading the (?:append only|RDB base) file|AOF loading aborted|truncated file is not the last"
     r"|Can't handle RDB|Terminating server after rdb file reading failure|Unknown RDB|duplicated key|Corrupt",
 )
 
@@ -49,23 +53,26 @@ def built_in_modules(host: Host) -> list[str]:
             return [module["name"] for module in parse_modules(parse_info(server.call("INFO")))]
 
 
-def conf_lines(place: Workplace, databases: Mapping[str, Any]) -> list[str]:
-    """The redis.conf of a server that loads dump.rdb, writes nothing and speaks to nobody. Pure."""
+def conf_lines(place: Workplace, databases: Mapping[str, Any], *, aof: bool = False) -> list[str]:
+    """The redis.conf of a server that loads dump.rdb, or its AOF, and speaks to nobody. Pure.
+
+    With an AOF, it adds one empty file to it.
+    """
     numbers = [int(name[2:]) + 1 for name in databases if re.fullmatch(r"db\d+", name)]
     return [
         *place.own_lines,
         'save ""',
-        "appendonly no",
+        *(_AOF_LINES if aof else ["appendonly no"]),
         f"dbfilename {_DUMP}",
         f"databases {max([_DATABASES, *numbers])}",
         "maxmemory 0",
     ]
 
 
-def load_rdb(
-    request: VerifyRequest, host: Host, store: Store, manifest: Manifest, rdb: StoredFile, finding: Finding
+def load_data(
+    request: VerifyRequest, host: Host, store: Store, manifest: Manifest, data: StoredFile, finding: Finding
 ) -> None:
-    """Fetch an RDB, checked as at level `content`, load it, and fill `finding`. Raises what `check_rdb` raises.
+    """Fetch an RDB or an AOF, checked as at level `content`, load it, and fill `finding`. Raises what that raises.
 
     Raises RedisBackupError before anything is fetched when this host cannot hold it.
     """
@@ -73,22 +80,42 @@ def load_rdb(
         require_loadable(manifest, host.program, built_in_modules(host))
     parent = request.work_dir or DEFAULT_PLACE
     available = available_memory()
-    require_memory(manifest, rdb, request.memory_limit, available)
+    require_memory(manifest, data, request.memory_limit, available)
     require_place(parent)
     with workplace(host.user, parent) as place:
-        require_room(parent, rdb)  # asked when what a killed run has left is gone
-        path = os.path.join(place.path, _DUMP)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
-        with open(fd, "wb", buffering=0) as out:
-            finding.keys = check_rdb(store, manifest, rdb, host.program, request.identities, out)
+        require_room(parent, data)  # asked when what a killed run has left is gone
+        _fetch(request, host, store, manifest, data, finding, opener_in(place.path))
         databases = manifest.document["keys"].get("databases") or {}
-        conf = place.write("redis.conf", ("\n".join(conf_lines(place, databases)) + "\n").encode())
+        lines = conf_lines(place, databases, aof=data.kind == ENGINE)
+        conf = place.write("redis.conf", ("\n".join(lines) + "\n").encode())
         limit = request.memory_limit if request.memory_limit is not None else available
         with _told(place, manifest), throwaway(
             host.program, place, conf, cwd=place.path, confine=confinement(limit)
         ) as server:
             info = _wait_loaded(server, request.wait_timeout)
             _ask(server, info, place, store, manifest, finding)
+
+
+def _fetch(
+    request: VerifyRequest,
+    host: Host,
+    store: Store,
+    manifest: Manifest,
+    data: StoredFile,
+    finding: Finding,
+    opener: Opener,
+) -> None:
+    """Lay the data where a server of the host's program loads it."""
+    if data.kind == ENGINE:
+        version = program_version(host.program)[1]
+
+        def placing(found: AofManifest | None, member: str) -> Placement:
+            return place_set(found, member, version, _AOF_DIR, _AOF_FILE)
+
+        check_aof(store, manifest, data, host.program, request.identities, placing, opener)
+    else:
+        with opener(_DUMP) as out:
+            finding.keys = check_rdb(store, manifest, data, host.program, request.identities, out)
 
 
 @contextlib.contextmanager

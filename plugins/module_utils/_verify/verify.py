@@ -12,14 +12,21 @@ from .._errors import DamagedError, RedisBackupError, RepositoryError
 from .._repository.catalog import check_sums, read_entry
 from .._repository.identity import require_name
 from .._repository.layout import backups_path
-from .._repository.manifest import Manifest, StoredFile
+from .._repository.manifest import DATA_KINDS, Manifest, StoredFile
 from .._repository.store import Store
 from .._times import now, to_iso
 from .choose import LATEST, Copy, choose, copies_in
-from .content import check_opened, check_rdb, check_server_files, require_identities, require_loadable
+from .content import (
+    check_aof,
+    check_opened,
+    check_rdb,
+    check_server_files,
+    require_identities,
+    require_loadable,
+)
 from .record import write_record
 from .request import Finding, Host, Outcome, VerifyRequest
-from .restore import load_rdb
+from .restore import load_data
 from .stored import check_bytes
 
 
@@ -151,12 +158,14 @@ def _look_at(
         check_bytes(store, manifest, file)
     elif file.kind == "server":
         check_server_files(store, manifest, file, request.identities)
-    elif file.kind != "rdb":
+    elif file.kind not in DATA_KINDS:
         check_opened(store, manifest, file, request.identities)
-    elif request.level == "content":
-        finding.keys = check_rdb(store, manifest, file, host.program, request.identities)
+    elif request.level == "restore":
+        load_data(request, host, store, manifest, file, finding)
+    elif file.kind == "aof":
+        check_aof(store, manifest, file, host.program, request.identities)
     else:
-        load_rdb(request, host, store, manifest, file, finding)
+        finding.keys = check_rdb(store, manifest, file, host.program, request.identities)
 
 
 def _result(

@@ -16,7 +16,7 @@ from ansible_collections.globalscope.redis_backup.tests.unit.helpers.memory_stor
 def test_a_label_that_no_store_has() -> None:
     one, two = MemoryStore("one"), MemoryStore("two")
     taken = put(two, now())
-    label = write._free_label(Standing([one, two], 1, "redis db-6379"), "db-6379")
+    label = write._free_label(Standing([one, two], 1, "redis db-6379"), "db-6379", "rdb")
     assert is_label(label) and label > taken
 
 

@@ -118,3 +118,16 @@ def test_the_first_is_never_suspect_and_ratios_are_monotonic(keys: list[int], ra
     store = history(*keys, verified=(0,))
     assert 0 not in found(store, ratio)
     assert set(found(store, ratio / 2)) <= set(found(store, ratio))
+
+
+def test_bytes_of_an_aof_tell_nothing() -> None:
+    """It shrinks when it is rewritten; its keys count, and those of an RDB after it are held against its own kind."""
+    store = MemoryStore()
+    made = [("rdb", 100, 1000), ("aof", 100, 90_000), ("aof", 100, 10), ("rdb", 100, 900), ("rdb", 100, 300)]
+    made += [("aof", 10, 10)]
+    for number, (engine, keys, size) in enumerate(made):
+        said = {"keys": {"total": keys, "expires": 0}, "serial": number + 1, "engine": engine}
+        files = document(T0)["files"]
+        data = {**files[0], "size": size}
+        put(store, T0 + number * 86400, **said, files=[data, *files[1:]])
+    assert found(store) == [4, 5]
