@@ -25,6 +25,11 @@ _FROM = """\
     type: dict
     required: true
 """
+_ARCHIVED = """\
+  repository:
+    description: The repository that keeps the archive. Required for O(state=archived).
+    type: dict
+"""
 _TO = """\
   destination:
     description: The repository to copy to.
@@ -34,7 +39,7 @@ _TO = """\
 
 
 class ModuleDocFragment:
-    """Doc fragments `globalscope.redis_backup.repository` (several), `.single` (one) and `.copy` (from one to another)."""
+    """Doc fragments `globalscope.redis_backup.repository` (several), `.single` (one), `.archived` (one), `.copy` (two)."""
 
     DOCUMENTATION = r"""
 options:
@@ -172,6 +177,7 @@ options:
 
 # One text for all: what a repository is stands in one place.
 ModuleDocFragment.SINGLE = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _ONE)
+ModuleDocFragment.ARCHIVED = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _ARCHIVED)
 _BODY = ModuleDocFragment.DOCUMENTATION.partition(_SEVERAL)[2]
 ModuleDocFragment.COPY = f"\noptions:\n{_FROM}{_BODY}{_TO}{_BODY}"
 

@@ -144,6 +144,13 @@ repositories:
       type: list
       elements: str
       sample: []
+    epochs:
+      description:
+        - Epochs of the archive of the AOF that are gone. What is needed to recover any time from the oldest backup that stays
+          on is kept, and without backups the newest epoch with a whole base and all behind it.
+      type: list
+      elements: str
+      sample: [20261120T000000Z-1-1c8b024d]
     blocked:
       description: Why nothing was removed although the rules would let it; V(null) otherwise.
       type: str

@@ -87,6 +87,7 @@ class Entry:
                 server=document["server"],
                 keys=document["keys"],
                 files=document["files"],
+                aof=document.get("aof"),
                 checks=document.get("checks", []),
                 annotations=document.get("annotations", {}),
             )

@@ -111,7 +111,7 @@ def stored_identity(store: Store, instance: str) -> str:
     try:
         raw = store.read(f"{instance}/{IDENTITY}")
     except NotFoundError:
-        foreign = [n for n in store.names(instance) if not n.startswith(".") and n != "backup"]
+        foreign = [n for n in store.names(instance) if not n.startswith(".") and n not in ("backup", "archive")]
         if foreign or store.names(backups_path(instance)):
             raise RepositoryError(
                 f"{store.where(instance)} holds files that are no backups of this collection "

@@ -7,12 +7,15 @@
     <instance>/backup/<label>/{dump.rdb.zst[.age], server.tar.zst[.age], SHA256SUMS, manifest.json}
     <instance>/backup/<label>/verification/<time>-<level>.json
     <instance>/backup/<label>/acknowledged.json
+    <instance>/archive/instance.json
+    <instance>/archive/<epoch>/<file of the AOF>/<offset>[-last].zst[.age]
 """
 
 from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
@@ -23,6 +26,8 @@ LOCK = ".lock"
 PART = ".part"
 _LABEL = re.compile(r"(\d{8}T\d{6})Z_(rdb|aof)")
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_EPOCH = re.compile(r"(\d{8}T\d{6})Z-(\d+)-[0-9a-f]{8}")
+_SEGMENT = re.compile(r"(\d{16})(-last)?\.zst(\.age)?")
 
 
 def valid_instance(name: str) -> bool:
@@ -62,3 +67,61 @@ def stored_name(content: str, *, encrypted: bool) -> str:
 def sums_text(files: list[tuple[str, str]]) -> str:
     """SHA256SUMS of (name, hexadecimal digest) pairs, as `sha256sum -c` reads it."""
     return "".join(f"{digest}  {name}\n" for name, digest in files)
+
+
+# --- the archive ---
+
+
+@dataclass(frozen=True)
+class ArchiveName:
+    """What the name of an archived object tells: which bytes of which file of the AOF begin in it, and at what offset.
+
+    `last` stands behind the last piece of a base: such a base is whole.
+    """
+
+    epoch: str
+    file: str
+    offset: int
+    last: bool = False
+    encrypted: bool = True
+
+
+def archive_path(instance: str) -> str:
+    return f"{instance}/archive"
+
+
+def make_epoch(seconds: float, seq: int, token: str) -> str:
+    """`YYYYMMDDTHHMMSSZ-<number of the AOF file>-<8 hexadecimal digits>`: epochs sort by their beginning."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds)) + f"-{seq}-{token}"
+
+
+def is_epoch(name: str) -> bool:
+    """Whether a folder's name is an epoch of the archive."""
+    return _EPOCH.fullmatch(name) is not None
+
+
+def epoch_key(epoch: str) -> tuple[str, int, str]:
+    """What epochs are sorted by: the second of their beginning, then the number of their file."""
+    match = _EPOCH.fullmatch(epoch)
+    return (match[1], int(match[2]), epoch) if match else ("", 0, epoch)
+
+
+def epoch_time(epoch: str) -> str:
+    """The beginning of an epoch as `2026-11-22T23:51:41Z`, by the host's clock."""
+    day, _t, clock = epoch.partition("Z")[0].partition("T")
+    return f"{day[:4]}-{day[4:6]}-{day[6:8]}T{clock[:2]}:{clock[2:4]}:{clock[4:6]}Z"
+
+
+def archived_path(instance: str, name: ArchiveName) -> str:
+    """Where the object lies."""
+    last, age = "-last" if name.last else "", ".age" if name.encrypted else ""
+    return f"{archive_path(instance)}/{name.epoch}/{name.file}/{name.offset:016d}{last}.zst{age}"
+
+
+def parse_archived(instance: str, path: str) -> ArchiveName | None:
+    """What a path of the repository tells; None for what is no archived object."""
+    words = path[len(archive_path(instance)) + 1 :].split("/")
+    if not path.startswith(f"{archive_path(instance)}/") or len(words) != 3 or not is_epoch(words[0]):
+        return None
+    match = _SEGMENT.fullmatch(words[2])
+    return ArchiveName(words[0], words[1], int(match[1]), bool(match[2]), bool(match[3])) if match else None

@@ -15,6 +15,7 @@ from .._errors import RedisBackupError, RepositoryError
 from .._files import locked
 from .._times import now
 from .annotations import kept_until
+from .archived import prune_archive
 from .cache import CatalogCache
 from .catalog import list_backups
 from .entry import Entry
@@ -54,6 +55,7 @@ class Pruned:
     kept: dict[str, list[str]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     remains: list[str] = field(default_factory=list)
+    epochs: list[str] = field(default_factory=list)
     blocked: str = ""
     freed: int = 0
     failed: str = ""
@@ -70,7 +72,7 @@ class PruneResult:
 
     @property
     def changed(self) -> bool:
-        return any(each.removed or each.remains for each in self.repositories)
+        return any(each.removed or each.remains or each.epochs for each in self.repositories)
 
     @property
     def failed(self) -> dict[str, str]:
@@ -115,6 +117,7 @@ class PruneResult:
                     "kept": sorted(each.kept),
                     "removed": each.removed,
                     "remains": each.remains,
+                    "epochs": each.epochs,
                     "blocked": each.blocked or None,
                     "freed_bytes": each.freed,
                     "failed": each.failed or None,
@@ -178,7 +181,24 @@ def prune(request: PruneRequest) -> PruneResult:
                     _remove_backups(store, decision.removed, entries, request, one, actions)
                 _keep_unusable(store, entries, one)
                 _remove_remains(store, entries, request, one, actions)
+                _prune_archive(store, entries, request, one, actions)
     return PruneResult(request.instance, list(pruned.values()), actions)
+
+
+def _prune_archive(
+    store: Store, entries: Sequence[Entry], request: PruneRequest, one: Pruned, actions: list[str]
+) -> None:
+    """Remove what the archive of the AOF holds of times before the oldest backup that stays."""
+    if one.failed or one.blocked:
+        return
+    kept = (entry.manifests.get(store.name) for entry in entries if entry.label in one.kept)
+    oldest = min((manifest.snapshot_time for manifest in kept if manifest is not None), default=None)
+    removed, freed, stays = prune_archive(store, request.instance, oldest, check_mode=request.check_mode)
+    one.epochs += removed
+    one.freed += freed
+    one.notes += stays
+    verb = "would remove" if request.check_mode else "removed"
+    actions += [f"{verb} epoch {epoch} of the archive from {store.where()}" for epoch in removed]
 
 
 @contextlib.contextmanager

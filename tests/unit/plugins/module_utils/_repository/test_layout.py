@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.layout import (
+    ArchiveName,
+    archived_path,
     backup_path,
     backups_path,
+    epoch_key,
+    epoch_time,
+    is_epoch,
     is_label,
+    make_epoch,
     make_label,
+    parse_archived,
     stored_name,
     sums_text,
     valid_instance,
@@ -69,3 +76,28 @@ def test_places() -> None:
     assert stored_name("dump.rdb", encrypted=False) == "dump.rdb.zst"
     assert stored_name("dump.rdb", encrypted=True) == "dump.rdb.zst.age"
     assert sums_text([("a", "00"), ("b", "11")]) == "00  a\n11  b\n"
+
+
+@given(
+    st.integers(0, 253_402_300_799),
+    st.integers(1, 10**9),
+    st.text("abc .-é", min_size=1).filter(lambda name: name not in (".", "..")),
+    st.integers(0, 10**16 - 1),
+    st.booleans(),
+    st.booleans(),
+)
+def test_archived_objects(seconds: int, seq: int, file: str, offset: int, last: bool, encrypted: bool) -> None:
+    epoch = make_epoch(seconds, seq, "0123abcd")
+    assert is_epoch(epoch) and not is_label(epoch)
+    name = ArchiveName(epoch, file, offset, last, encrypted)
+    path = archived_path("web1", name)
+    assert parse_archived("web1", path) == name
+    assert parse_archived("web", path) is None
+    assert parse_archived("web1", f"{path}.part") is None
+    assert archived_path("web1", ArchiveName(epoch, file, offset + 1, last, encrypted)) > path or offset == 10**16 - 1
+
+
+def test_epochs_sort_by_time_then_number() -> None:
+    first, second = make_epoch(1000, 9, "ffffffff"), make_epoch(1000, 10, "00000000")
+    assert epoch_key(first) < epoch_key(second) < epoch_key(make_epoch(1001, 1, "00000000"))
+    assert epoch_time(first) == "1970-01-01T00:16:40Z"

@@ -1,0 +1,257 @@
+# Copyright (c) GlobalScope contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One pass of the archive: look, hold on to what is there, and ship at most one object."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._errors import RedisBackupError, RepositoryError
+from .._repository.archived import listed
+from .._repository.identity import HostState, require_name
+from .._repository.layout import archive_path
+from .._repository.pipeline import Packing
+from .._repository.posix import PosixStore
+from .._repository.store import Store
+from .._server.paths import Paths
+from .._times import now
+from .follow import Held, follow, let_go
+from .look import Files, Look, look_at
+from .owner import acting_as_owner
+from .rebuild import proves, rebuilt
+from .ship import SEGMENT_BYTES, committed_before, count, next_object, ship, still_wanted, tail_of
+from .spool import Pin, Spool
+from .state import ArchiveHost, ArchiveState
+from .status import told
+from .whose import agree_archive, tell_backups
+
+SPOOL_BYTES = 1024**3
+"""So much room may be held in the data's file system for files that the server has removed."""
+
+_LEAST_FREE = 0.05
+"""The share of that file system that stays free: below it nothing is held."""
+
+
+@dataclass
+class ArchiveRequest:
+    """What to archive where. `identity` is the UUID that backups on this host use, None where it may not be read.
+
+    `agreed` is set by the first pass that asked the repository whose archive it keeps; a long-lived caller asks once.
+    """
+
+    instance: str
+    paths: Paths
+    layout: str
+    store: Store
+    packing: Packing
+    host: ArchiveHost
+    backups: HostState
+    identity: str | None = ""
+    server: Mapping[str, str] = field(default_factory=dict)
+    adopt: bool = False
+    spool_bytes: int = SPOOL_BYTES
+    segment_bytes: int = SEGMENT_BYTES
+    agreed: bool = False
+
+
+@dataclass
+class ArchivePass:
+    """What a pass did. `more`: something is left that the next one can ship at once."""
+
+    changed: bool
+    more: bool
+    actions: list[str]
+    archive: dict[str, Any]
+    warnings: list[str]
+    object: dict[str, Any] | None = None
+
+
+def archive_pass(request: ArchiveRequest) -> ArchivePass:
+    """Make one pass.
+
+    What there is is looked at and held before the repository is asked for anything: nothing is lost while it is away.
+    Raises RedisBackupError; the state then says why, and the next pass goes on where this one was.
+    """
+    require_name(request.instance)
+    request.host.prepare(request.instance)
+    with request.host.lock(request.instance), Files() as files:
+        spool = Spool(request.paths.dir)
+        with acting_as_owner(request.paths.dir):
+            pins = spool.pins(files)
+        state = request.host.read(request.instance) or ArchiveState(request.instance, unsure=True)
+        try:
+            if state.unsure:
+                state = _first(request, pins, state)
+            return _pass(request, state, spool, pins, files)
+        except (RedisBackupError, OSError) as error:
+            state.last_error = " ".join(str(error).split())
+            state.last_pass = now()
+            with contextlib.suppress(RedisBackupError):
+                request.host.write(state)
+            raise
+
+
+def archive_planned(request: ArchiveRequest) -> ArchivePass:
+    """What a pass would ship, as far as the host can tell: nothing is held, written or asked of the repository."""
+    require_name(request.instance)
+    state = request.host.read(request.instance) or ArchiveState(request.instance)
+    with Files() as files:
+        look = look_at(request.paths, request.layout, files)
+        changed = _changed(state, files)
+        actions = [f"would begin: {word}" for word in follow(state, look, Held({}, changed))]
+        pending = next_object(state, encrypted=bool(request.packing.recipients), limit=request.segment_bytes)
+    if pending is not None:
+        actions.append(f"would store {pending.path} ({pending.length} bytes) in {request.store.where()}")
+    return ArchivePass(bool(actions), pending is not None, actions, told(state, request.paths), [])
+
+
+def _prepare(request: ArchiveRequest) -> None:
+    """Make sure that the repository is there. The agent need not write anywhere in it but in the archive's folder."""
+    try:
+        request.store.prepare()
+    except RepositoryError:
+        store = request.store
+        folder = os.path.join(store.root, archive_path(request.instance)) if isinstance(store, PosixStore) else ""
+        if not folder or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            raise
+
+
+def _first(request: ArchiveRequest, pins: list[Pin], unsure: ArchiveState) -> ArchiveState:
+    """A state where there is none: nothing was archived yet, or what is known of it was lost."""
+    _prepare(request)
+    objects = listed(request.store, request.instance)
+    state = rebuilt(request.instance, pins, objects)
+    _ask(request, unsure, proven=proves(pins, objects))
+    state.uuid = unsure.uuid
+    state.repository = request.store.where()
+    return state
+
+
+def _ask(request: ArchiveRequest, state: ArchiveState, *, proven: bool = False) -> bool:
+    """Ask the repository whose archive it keeps; whether it keeps one. The UUID is in the state then."""
+
+    def remember(identity: str) -> None:
+        if state.uuid != identity:
+            state.uuid = identity
+            request.host.write(state)
+        if request.identity is not None:
+            tell_backups(request.backups, request.instance, identity)
+
+    mine = state.uuid or request.identity
+    _identity, known = agree_archive(
+        request.store, request.instance, mine, remember, adopt=request.adopt, proven=proven
+    )
+    request.agreed = True
+    return known
+
+
+def _agree(request: ArchiveRequest, state: ArchiveState) -> bool:
+    """Ask the repository whose archive it keeps. False when it holds nothing of what the state tells."""
+    _prepare(request)
+    known = _ask(request, state)
+    return (known or not state.objects) and state.repository == request.store.where()
+
+
+def _pass(
+    request: ArchiveRequest, state: ArchiveState, spool: Spool, pins: list[Pin], files: Files
+) -> ArchivePass:
+    warnings: list[str] = []
+    actions = _observe(request, state, spool, pins, files, warnings)
+    if actions or not request.agreed:
+        request.host.write(state)
+    if not request.agreed and not _agree(request, state):
+        fresh = ArchiveState(request.instance, state.uuid, request.store.where(), gaps=state.gaps)
+        state.__dict__.update(fresh.__dict__)
+        actions = ["the repository holds no archive yet", *_observe(request, state, spool, [], files, warnings)]
+    sizes = {key: os.fstat(fd).st_size for key, fd in files.fds.items()}
+    pending = state.pending
+    if pending is not None:
+        if not still_wanted(state, pending, sizes):
+            pending = None
+        else:
+            stored = committed_before(request.store, pending)
+            if stored is not None:
+                count(state, pending, stored, files)
+                actions.append(f"{pending.path} was stored before")
+                pending = None
+    if pending is None:
+        pending = next_object(state, encrypted=bool(request.packing.recipients), limit=request.segment_bytes)
+    done: dict[str, Any] | None = None
+    state.pending = pending
+    if pending is not None:
+        request.host.write(state)
+        _prepare(request)
+        shipped = ship(state, pending, request.store, request.packing, files, request.server)
+        done = {"path": shipped.path, "size": shipped.length, "stored_size": shipped.stored}
+        actions.append(f"stored {shipped.path} ({shipped.length} bytes) in {request.store.where()}")
+        with acting_as_owner(request.paths.dir):
+            spool.hold(_wanted(state), files)
+    state.last_error = ""
+    state.last_pass = state.last_success = now()
+    request.host.write(state)
+    more = next_object(state, encrypted=True) is not None
+    return ArchivePass(bool(actions), more, actions, told(state, request.paths), warnings, done)
+
+
+def _observe(
+    request: ArchiveRequest, state: ArchiveState, spool: Spool, pins: list[Pin], files: Files, warnings: list[str]
+) -> list[str]:
+    """Look at the AOF, follow it, and hold on to its files within the bound. Returns what happened in words."""
+    sizes = {pin.key: pin.size for pin in pins}
+    with Files() as looked:
+        look = look_at(request.paths, request.layout, looked)
+        for key in list(looked.fds):
+            files.add(key, looked.fds.pop(key))
+    for seen in (*look.increments, *((look.base,) if look.base else ())):
+        sizes[seen.key] = seen.size
+    actions = follow(state, look, Held(sizes, _changed(state, files)))
+    with acting_as_owner(request.paths.dir):
+        why = spool.hold(_wanted(state), files)
+        if why:
+            warnings.append(f"bytes that the server removes before they are shipped will be lost: {why}")
+        actions += _bound(request, state, look, spool, files)
+    run_id = request.server.get("run_id", "")
+    state.run_id = run_id or state.run_id
+    return actions
+
+
+def _changed(state: ArchiveState, files: Files) -> list[tuple[str, int]]:
+    """The files that do not hold any more what was shipped of them."""
+    return [
+        track.key
+        for track in state.tracks
+        if track.key in files.fds and track.tail and _is_changed(files.fds[track.key], track.shipped, track.tail)
+    ]
+
+
+def _is_changed(fd: int, shipped: int, tail: str) -> bool:
+    return os.fstat(fd).st_size < shipped or tail_of(fd, shipped) != tail
+
+
+def _wanted(state: ArchiveState) -> dict[tuple[str, str], tuple[str, int]]:
+    """The links to hold: by epoch and name, the file's key."""
+    wanted = {(track.epoch, track.name): track.key for track in state.tracks}
+    if state.base is not None:
+        wanted[(state.base.epoch, state.base.name)] = state.base.key
+    return wanted
+
+
+def _bound(request: ArchiveRequest, state: ArchiveState, look: Look, spool: Spool, files: Files) -> list[str]:
+    """Let go of what the server has removed, where it takes more room than it may."""
+    held = sum(pin.room for pin in spool.pins() if pin.alone)
+    if not held:
+        return []
+    disk = os.statvfs(request.paths.dir)
+    crowded = disk.f_bavail < disk.f_blocks * _LEAST_FREE
+    if held <= request.spool_bytes and not crowded:
+        return []
+    reason = "the disk was almost full" if crowded else f"the spool reached its bound of {request.spool_bytes} bytes"
+    if not let_go(state, look, f"{reason} before all was archived"):
+        return []
+    spool.hold(_wanted(state), files)
+    return [f"let go of {held} bytes in {spool.root}: {reason}"]
