@@ -47,7 +47,7 @@ from ansible.plugins.lookup import LookupBase
 
 PACKAGE = "globalscope_redis_backup"
 PARTS = ("", "_agent", "_aof", "_archive", "_config", "_repository", "_server", "_snapshot")
-_MAIN = f"import sys\nfrom {PACKAGE}._agent.main import main\nsys.exit(main())\n"
+_MAIN = f"from {PACKAGE}._agent.main import main\nraise SystemExit(main())\n"
 _LEFT_OUT = ("_argspec.py", "_argspec_repository.py")
 
 

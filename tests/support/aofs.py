@@ -163,7 +163,7 @@ def take_apart(data: bytes, at: int = 0) -> Words:
             continue
         starts.append(at)
         words = []
-        for _ in range(int(line()[1:])):
+        for _word in range(int(line()[1:])):
             length = int(line()[1:])
             words.append((at, length))
             structure.extend((at + length, at + length + 1))

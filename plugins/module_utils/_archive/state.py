@@ -254,4 +254,3 @@ def _parse(document: dict[str, Any], instance: str) -> ArchiveState:
     for name, kind in (("base", Base), ("left", Left), ("pending", Pending)):
         document[name] = kind(**document[name]) if document[name] is not None else None
     return ArchiveState(**document)
-
