@@ -1,270 +1,31 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job, on this machine: a Redis loses its disk and comes back, verified, by one command.
+"""The collection at work on this machine, with servers on loopback.
 
-Two servers on loopback, an encrypted backup, SIGKILL, an emptied disk, `disaster_recovery.yml`, the report. Everything
-lies below one directory; when this program ends, however it ends, no process is left.
+Everything lies below one directory; when this program ends, however it ends, no process is left.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import redis
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.digest import digest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.connection import Login, Server
-
-ROOT = Path(__file__).resolve().parent.parent
-CACHE = Path(os.environ.get("REDIS_BACKUP_CACHE", ROOT / ".cache"))
-sys.path.insert(0, str(ROOT / "tests"))
-
-from support.dataset import load_multiframe
-
-MINIMAL_CONF = """\
-port {port}
-bind 127.0.0.1
-daemonize yes
-dir {home}/data
-logfile {home}/server.log
-pidfile {home}/server.pid
-aclfile {home}/data/users.acl
-appendonly {aof}
-aof-timestamp-enabled yes
-save 900 1
-repl-diskless-sync-delay 0
-"""
-
-
-def say(text: str) -> None:
-    """One line of the story."""
-    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
-    print(f"\n{bold}» {text}{plain}", flush=True)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _number in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-
-
-def working_places() -> Iterator[tuple[int, Path]]:
-    """Each process that sees the files we see (no container's), and its working directory."""
-    ours = os.stat("/proc/self/ns/mnt").st_ino
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if os.stat(f"/proc/{pid}/ns/mnt").st_ino == ours:
-                yield int(pid), Path(os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)"))
-
-
-class DemoServer:
-    """One server below `home`: its configuration, its data on what plays the disk."""
-
-    def __init__(self, home: Path, program: str, port: int, *, aof: bool, password: str) -> None:
-        self.home, self.program, self.port, self.password = home, program, port, password
-        (home / "data").mkdir(parents=True)
-        (home / "redis.conf").write_text(MINIMAL_CONF.format(home=home, port=port, aof="yes" if aof else "no"))
-        (home / "data/users.acl").write_text(f"user default on >{password} ~* &* +@all\n")
-        for path in (home / "redis.conf", home / "data/users.acl"):
-            path.chmod(0o600)
-
-    @property
-    def start_command(self) -> str:
-        return f"{self.program} {self.home}/redis.conf"
-
-    def login(self) -> Login:
-        return Login(port=self.port, password=self.password)
-
-    def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, password=self.password, protocol=2)
-
-    def start(self) -> None:
-        subprocess.run([self.program, str(self.home / "redis.conf")], check=True)
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(redis.exceptions.ConnectionError):
-                if self.client().ping():
-                    return
-            if time.monotonic() > deadline:
-                raise SystemExit(f"the demo's server did not start: see {self.home}/server.log")
-            time.sleep(0.05)
-
-    def processes(self) -> list[int]:
-        """The server and its children, however they were started: those that work in its data directory."""
-        return [pid for pid, place in working_places() if place == self.home / "data"]
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        while pids := self.processes():
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
-
-    def host_variables(self) -> dict[str, Any]:
-        instance = {
-            "name": f"{self.home.name}-{self.port}",
-            "login_port": self.port,
-            "login_password": self.password,
-            "config_file": str(self.home / "redis.conf"),
-            "executable": self.program,
-            "start_command": self.start_command,
-            "stop_command": f"kill -TERM $(cat {self.home}/server.pid)",
-            "state_dir": str(self.home / "state"),
-            "tier": "important",
-        }
-        return {"ansible_connection": "local", "redis_instances": [instance]}
-
-
-class Demo:
-    """The story, and the directory in which it happens."""
-
-    def __init__(self, home: Path, program: str) -> None:
-        self.home = home
-        first, second = free_ports(2)
-        password = secrets.token_hex(12)
-        self.lost = DemoServer(home / "multiframe", program, first, aof=True, password=password)
-        self.blank = DemoServer(home / "replacement", program, second, aof=False, password=password)
-        self.repository = home / "repository"
-        self.repository.mkdir(mode=0o700)
-
-    def stop(self) -> None:
-        self.lost.kill()
-        self.blank.kill()
-
-    def write_inventory(self, recipient: str) -> None:
-        """The inventory a user would write: the hosts, where backups go, who can open them."""
-        name = f"multiframe-{self.lost.port}"
-        hosts = {"multiframe": self.lost.host_variables(), "replacement": self.blank.host_variables()}
-        hosts["replacement"]["redis_instances"][0]["source_instance"] = name
-        variables = {
-            "ansible_python_interpreter": sys.executable,
-            "redis_become": False,
-            "redis_common_install": False,
-            "redis_backup_repositories": [{"name": "local", "type": "posix", "path": str(self.repository)}],
-            "redis_backup_recipients": [recipient],
-            "redis_restore_identities": [str(self.home / "identity.txt")],
-            "redis_disaster_recovery_report_dir": str(self.home / "reports"),
-            "redis_restore_expect": {"present": ["config:system", "user:1", "driver:1"]},
-            # The replacement has an ACL file of its own, which the recovered one replaces.
-            "redis_restore_server_files": "replace",
-        }
-        inventory = {"redis": {"hosts": hosts, "vars": variables}}
-        path = self.home / "inventory.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(inventory, indent=2) + "\n")
-
-    def play(self, playbook: str, *arguments: str) -> None:
-        """Run a playbook as a user would."""
-        command = ["ansible-playbook", "-i", str(self.home / "inventory.json"), f"playbooks/{playbook}.yml", *arguments]
-        print("$ " + " ".join(command), flush=True)
-        environment = {
-            **os.environ,
-            "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-        }
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-        if done.returncode:
-            raise SystemExit(f"the playbook {playbook}.yml ended with {done.returncode}")
-
-    def state(self, server: DemoServer) -> dict[str, Any]:
-        """What must be the same before and after: the digest of the data set, functions, ACL users."""
-        with Server(server.login()) as connection:
-            found, keys = digest(connection)
-        client = server.client()
-        with contextlib.suppress(redis.exceptions.ResponseError):
-            functions = sorted(str(library) for library in client.execute_command("FUNCTION", "LIST"))
-            return {"digest": found, "keys": keys, "functions": functions, "users": sorted(client.acl_list())}
-        return {"digest": found, "keys": keys, "functions": [], "users": sorted(client.acl_list())}
-
-    def run(self) -> None:
-        say("Two servers: multiframe, with its AOF on, and a blank replacement")
-        self.lost.start()
-        self.blank.start()
-        client = self.lost.client()
-        load_multiframe(client, acl_user=True)
-        client.acl_save()
-        before = self.state(self.lost)
-        print(f"multiframe on port {self.lost.port} holds {before['keys']} keys, digest {before['digest'][:16]}…")
-
-        say("A key pair: the servers' host holds the public half only")
-        identity = self.home / "identity.txt"
-        subprocess.run(["age-keygen", "-o", str(identity)], check=True, stderr=subprocess.DEVNULL)
-        recipient = identity.read_text().split("public key: ")[1].splitlines()[0]
-        self.write_inventory(recipient)
-
-        say("An encrypted backup")
-        self.play("backup", "-e", "target=multiframe")
-
-        say("Life goes on: 1000 more writes. Then SIGKILL, and the disk is lost")
-        for number in range(1000):
-            client.set(f"late:{number}", number)
-        self.lost.kill()
-        shutil.rmtree(self.lost.home / "data")
-        (self.lost.home / "data").mkdir()
-        print(f"{self.lost.home / 'data'} is empty")
-
-        say("One command recovers it, and brings the same data to the replacement")
-        self.play("disaster_recovery")
-
-        say("Is it the data that was backed up?")
-        for server in (self.lost, self.blank):
-            after = self.state(server)
-            for name, value in before.items():
-                verdict = "equal" if after[name] == value else "DIFFERENT"
-                print(f"{server.home.name}: {name}: {verdict}")
-                if verdict != "equal":
-                    raise SystemExit(f"{server.home.name} is not what was backed up: {name}")
-        self.tell()
-
-    def tell(self) -> None:
-        """Where everything lies, and how to open a backup with stock tools alone."""
-        folder = next((self.repository / f"multiframe-{self.lost.port}/backup").iterdir())
-        say("Done. Everything lies here:")
-        print(f"reports     {self.home / 'reports'}")
-        print(f"repository  {self.repository}")
-        print(f"inventory   {self.home / 'inventory.json'}")
-        say("By hand, with no part of this collection:")
-        checker = "redis-check-rdb"
-        if not shutil.which(checker):  # the server is that tool when it is called so
-            checker = f"bash -c 'exec -a redis-check-rdb {self.lost.program} /tmp/dump.rdb'"
-        else:
-            checker += " /tmp/dump.rdb"
-        print(f"cd {folder}")
-        print("sha256sum -c SHA256SUMS")
-        print(f"age -d -i {self.home / 'identity.txt'} dump.rdb.zst.age | zstd -d > /tmp/dump.rdb")
-        print(checker)
-
-
-def stop_leftovers(home: Path) -> None:
-    """End the servers of an earlier demo that was killed before it could."""
-    for pid, place in working_places():
-        if place.is_relative_to(home):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+from disaster import Disaster
+from pitr import PointInTime
+from stage import CACHE, Story, stop_leftovers
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev demo", description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     parser.add_argument("--dir", type=Path, default=CACHE / "demo", help="where the demo happens (made anew)")
-    home: Path = parser.parse_args().dir.resolve()
+    parser.add_argument("--pitr", action="store_true", help="the recovery to a second, and from a FLUSHALL by mistake")
+    asked = parser.parse_args()
+    home: Path = asked.dir.resolve()
     program = os.environ.get("REDIS_BACKUP_DEMO_SERVER") or shutil.which("redis-server")
     if not program:
         raise SystemExit("no redis-server here: run this as ./dev demo")
@@ -277,13 +38,13 @@ def main() -> None:
     (home / ".demo").touch()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_unused: sys.exit(1))
-    demo = Demo(home, os.path.abspath(program))
+    story: Story = (PointInTime if asked.pitr else Disaster)(home, os.path.abspath(program))
     try:
-        demo.run()
+        story.run()
     except KeyboardInterrupt:
         raise SystemExit("\ninterrupted; nothing is left running") from None
     finally:
-        demo.stop()
+        story.stop()
 
 
 if __name__ == "__main__":

@@ -44,9 +44,7 @@ def make_dirs(path: str, mode: int = PRIVATE_DIR) -> None:
         fsync_dir(os.path.dirname(name) or ".")
 
 
-def write_atomic(
-    path: str, data: bytes, *, mode: int = PRIVATE_FILE, owner: tuple[int, int] | None = None
-) -> None:
+def write_atomic(path: str, data: bytes, *, mode: int = PRIVATE_FILE, owner: tuple[int, int] | None = None) -> None:
     """Replace `path` by `data` in one step: readers see the old bytes or the new, also after a power cut."""
     directory = os.path.dirname(path) or "."
     # One fixed name: what a crash leaves is replaced by the next write. Made anew, so that no planted link is followed.
@@ -94,6 +92,30 @@ def remove_tree(path: str) -> None:
 
 
 @contextlib.contextmanager
+def locked_dir(path: str, *, busy: RedisBackupError) -> Iterator[int]:
+    """Hold an exclusive flock on the directory `path`, or raise `busy` at once; gives it open. No link is followed.
+
+    Below `/proc/self/fd/<it>` it stays the same directory, whatever somebody puts in its place.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _flock(fd, busy)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _flock(fd: int, busy: RedisBackupError) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise busy from None
+        if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.EBADF):
+            raise
+
+
+@contextlib.contextmanager
 def locked(path: str, *, busy: RedisBackupError) -> Iterator[None]:
     """Hold an exclusive flock on the file `path` (created when missing), or raise `busy` at once.
 
@@ -101,13 +123,7 @@ def locked(path: str, *, busy: RedisBackupError) -> Iterator[None]:
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise busy from None
-            if error.errno not in (errno.ENOTSUP, errno.ENOLCK):
-                raise
+        _flock(fd, busy)
         yield
     finally:
         os.close(fd)

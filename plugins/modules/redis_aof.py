@@ -92,6 +92,8 @@ options:
     default: 30
 notes:
   - In check mode O(state=fixed) and O(state=truncated) tell what they would do also while the server runs.
+  - In place only root and the owner of the files change them, and only one run at a time. A symbolic link in the place of a
+    file is refused, for whoever owns the directory may have it lead anywhere.
   - C(redis-check-aof --fix) is no replacement. On Valkey 9 it empties a healthy base, and none knows what is lost.
 seealso:
   - module: globalscope.redis_backup.redis_backup

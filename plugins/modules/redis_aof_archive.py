@@ -55,7 +55,7 @@ options:
         default: 1
   spool_bytes:
     description:
-      - Each pass leaves hard links to the files of the AOF in C(<data_dir>/.redis_archive/), so that what the server removes after
+      - Each pass leaves hard links to the files of the AOF in C(<data_dir>/.redis_archive/<instance>/), so that what the server removes after
         a rewrite can still be shipped. They may take this many bytes of the disk.
       - Beyond it, they are let go. That is a gap, which ends with the newest base. Below 5 % of free disk they are let go too.
     type: int
@@ -198,13 +198,14 @@ object:
 """
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.locate import find_aof
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.locate import AofOff, find_aof
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.owner import acting_as_owner
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.run import (
     SPOOL_BYTES,
     ArchiveRequest,
     archive_pass,
     archive_planned,
+    note_off,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.state import ArchiveHost
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.status import archive_status
@@ -258,7 +259,13 @@ def main() -> None:
     name = name_of(params)
     with told(module.fail_json, name, "Nothing was archived; what is archived already and the server are as they were"):
         host = ArchiveHost(params["state_dir"])
-        located = find_aof(login_of(params), place_of(params))
+        try:
+            located = find_aof(login_of(params), place_of(params))
+        except AofOff:
+            if not module.check_mode and params["state"] == "archived":
+                with acting_as_owner(host.folder(name)):
+                    note_off(host, name)
+            raise
         if params["state"] == "status":
             archive = archive_status(host, name, located.paths)
             module.exit_json(changed=False, actions=[], more=archive["lag_bytes"] > 0, archive=archive, object=None)

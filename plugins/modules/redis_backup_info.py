@@ -193,16 +193,66 @@ latest:
       type: list
       elements: dict
       sample: []
+    aof:
+      description:
+        - What an AOF holds, V(null) for another engine. Its files with their sizes, its commands, and its first and last
+          annotation of time, V(null) without C(aof-timestamp-enabled).
+      type: dict
+      sample: null
     checks:
       description: The checks that it passed when it was made.
       type: list
       elements: dict
       sample: []
 archive:
-  description: Coverage of the AOF archive; empty where nothing is archived.
+  description:
+    - The archive of the AOF, in the repository with its newest object. Empty where nothing is archived or no O(instance) is
+      named. It is told from a listing alone; M(globalscope.redis_backup.redis_aof_archive) tells more on the host.
   returned: success
   type: dict
-  sample: {}
+  contains:
+    repository:
+      description: Name of the repository.
+      type: str
+      sample: nfs
+    epoch:
+      description: The newest epoch.
+      type: str
+      sample: 20261122T235141Z-1-1c8b024d
+    epochs:
+      description: How many epochs there are.
+      type: int
+      sample: 4
+    first_time:
+      description: About when the first epoch began from which recovery is possible, V(null) where none is.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    last_time:
+      description: When the newest object was stored.
+      type: str
+      sample: "2026-11-23T00:12:03Z"
+    age_seconds:
+      description: Seconds since then. A server that nobody writes to gets no new objects.
+      type: float
+      sample: 3.2
+    objects:
+      description: How many objects there are.
+      type: int
+      sample: 81
+    stored_bytes:
+      description: Bytes that they take.
+      type: int
+      sample: 21231123
+    encrypted:
+      description: Whether all of them are encrypted.
+      type: bool
+      sample: true
+    covers_at:
+      description:
+        - Whether O(at) lies between the two, so that M(globalscope.redis_backup.redis_restore) with the same time replays the
+          archive. V(null) without O(at). Gaps are not seen in a listing.
+      type: bool
+      sample: true
 rpo_seconds:
   description: Seconds between the data of RV(latest) and now (or O(at)), V(null) when there is none.
   returned: success
@@ -225,8 +275,9 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     repositories_spec,
     stores_of,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.archived import covers, show_archive
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.cache import CatalogCache
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.info import show_catalog
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.info import moment, show_catalog
 
 
 def main() -> None:
@@ -252,6 +303,9 @@ def main() -> None:
             query=params["query"],
             cache=CatalogCache(params["state_dir"]),
         )
+        if params["instance"]:
+            archive = show_archive(stores_of(params), params["instance"])
+            shown["archive"] = {**archive, "covers_at": covers(archive, moment(params["at"]))} if archive else {}
         for name, problem in shown["repository_problems"].items():
             module.warn(f"the backups in repository {name} are not told: {problem}")
         module.exit_json(changed=False, actions=[], **shown)

@@ -38,12 +38,32 @@ options:
     description: Name of the instance whose backup is restored. Without it, O(instance).
     type: str
   label:
-    description: Label of the backup, or V(latest).
+    description:
+      - Label of the backup, or V(latest), the one with the newest data, of whatever engine.
+      - A backup of an AOF is laid ready as the AOF of a server that will load one at its next start, under that server's names
+        for it. For a server that will load its dump file instead, a throw-away server makes an RDB of it, which needs about
+        as much memory as the server that was backed up.
     type: str
     default: latest
   at:
     description:
-      - A time with its zone, such as V(2026-11-22T23:51:41Z). The backup with the newest data that is not newer is taken.
+      - A time with its zone, such as V(2026-11-22T23:51:41Z), or V(latest), for O(state=staged).
+      - Where the repository has an archive of the instance's AOF (M(globalscope.redis_backup.redis_aof_archive)), or backups of
+        it with timestamps, all that the server executed up to the end of that second is recovered, and nothing later. A second
+        that they do not cover is refused, with the times that are covered.
+      - Without any, the backup with the newest data that is not newer is taken, and RV(restore.rpo_seconds) tells how much
+        older it is.
+      - V(latest) is the newest moment that can be had of all, the end of the archive or the newest backup.
+      - Seconds are found by the server's own timestamps (C(aof-timestamp-enabled), 7.0 and newer). Where there are none, the
+        archive's clocks bound them, what may be too late is left out, and RV(restore.precision_seconds) tells by how much.
+    type: str
+  before_command:
+    description:
+      - A command, such as V(FLUSHALL), or a command and a pattern of its key as C(SCAN) knows it, such as V(DEL user:*), for
+        O(state=staged). All that was executed before the last such command is recovered, up to O(at) if that is given.
+      - Where the command stands in a transaction or a script, the whole of that is left out.
+      - An AOF holds what commands come to. A key that expires is deleted by C(DEL) or C(UNLINK).
+      - Needs an archive of the AOF, or backups of it with timestamps.
     type: str
   identities:
     description: Paths of age identity files on the host, for encrypted backups. Keep them on a tmpfs, readable for root only.
@@ -126,6 +146,17 @@ EXAMPLES = r"""
     identities:
       - /run/redis_backup/identity
 
+- name: Lay ready what was there before somebody flushed it
+  globalscope.redis_backup.redis_restore:
+    state: staged
+    instance: multiframe-6379
+    repository:
+      name: nfs
+      path: /mnt/backup/redis
+    before_command: FLUSHALL
+    identities:
+      - /run/redis_backup/identity
+
 - name: Stop the server
   ansible.builtin.service:
     name: redis-server
@@ -155,7 +186,7 @@ restore:
       type: str
       sample: 20261122T235141.125000Z-1f2e3d
     label:
-      description: Label of the backup.
+      description: Label of the backup; of a moment, its time with C(_point).
       type: str
       sample: 20261122T235000Z_rdb
     state:
@@ -191,15 +222,45 @@ restore:
       type: str
       sample: "2026-11-22T23:50:00Z"
     target_time:
-      description: The time that was asked for with O(at), else when it was staged, in UTC.
+      description: The time that was asked for with O(at), or of the command of O(before_command), else when it was staged, in UTC.
       type: str
       sample: "2026-11-22T23:51:41Z"
     rpo_seconds:
       description: Seconds between the two.
       type: float
       sample: 101.0
+    recovered_to:
+      description: The second up to whose end all is in it, in UTC. Of a backup, RV(restore.snapshot_time).
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    precision_seconds:
+      description: By how many seconds of writes it may fall short of the end of the second that was asked for; 0 is exact.
+      type: float
+      sample: 0.0
+    source:
+      description:
+        - What it was made of. V(kind) is V(archive) or V(backup). Of an archive, V(base_time) is when its base was made, and
+          V(epochs) are those that were read. V(by) tells what the end was found by, V(timestamps), V(clocks), or V(end).
+      type: dict
+      sample:
+        kind: archive
+        repository: nfs
+        label: null
+        base: appendonly.aof.4.base.rdb
+        base_time: "2026-11-22T20:00:00Z"
+        epochs: [20261122T200000Z-4-1f2e3d4c]
+        bytes: 4711
+        by: timestamps
     keys:
       description: Keys in the backup.
+      type: int
+      sample: 25001
+    keys_room:
+      description: By how many keys this may be wrong, since an AOF was counted while it was written.
+      type: int
+      sample: 0
+    loaded_keys:
+      description: How many keys the server must read from its RDB, expired ones included. V(null) where it loads an AOF.
       type: int
       sample: 25001
     expires:
@@ -265,6 +326,7 @@ def main() -> None:
                 "source_instance": {"type": "str"},
                 "label": {"type": "str", "default": "latest"},
                 "at": {"type": "str"},
+                "before_command": {"type": "str"},
                 "identities": {"type": "list", "elements": "path", "default": []},
                 "server_files": {"type": "str", "choices": ["none", "missing", "replace"], "default": "missing"},
                 "close_writes": {"type": "bool", "default": False},

@@ -21,7 +21,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.
     archive_pass,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.segments import read_segment
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.state import ArchiveHost
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.state import ArchiveHost, ArchiveState
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.archived import listed
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.identity import HostState
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.pipeline import Packing
@@ -64,7 +64,7 @@ class Archived:
 
     @property
     def spool(self) -> Path:
-        return self.server.data_dir / ".redis_archive"
+        return self.server.data_dir / ".redis_archive" / INSTANCE
 
     @property
     def store(self) -> PosixStore:
@@ -124,6 +124,24 @@ class Archived:
         self.witness()
         made = archive_pass(self.request(**options))
         assert not made.warnings
+        return made
+
+    def one_unnoted(self) -> ArchivePass:
+        """One pass that dies behind the commit of its object: the state is as it was written just before."""
+        states: list[bytes] = []
+        path = self.state_dir / "archive" / INSTANCE / "state.json"
+
+        class Noting(ArchiveHost):
+            def write(self, state: ArchiveState) -> None:
+                super().write(state)
+                states.append(path.read_bytes())
+
+        self.witness()
+        request = self.request()
+        request.host = Noting(str(self.state_dir))
+        made = archive_pass(request)
+        assert made.object is not None
+        path.write_bytes([each for each in states if json.loads(each)["pending"]][-1])
         return made
 
     def all(self, **options: Any) -> list[ArchivePass]:

@@ -44,6 +44,7 @@ class History:
     client: redis.Redis
     seed: int
     batches: list[Batch] = field(default_factory=list)
+    error: str = ""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -53,10 +54,13 @@ class History:
 
     def run(self, stop: threading.Event, rewrites_every: int = 60) -> None:
         """Write batch after batch, with a breath in between; rewrite the AOF every so many."""
-        while not stop.wait(0.015):
-            self.write()
-            if len(self.batches) % rewrites_every == 0:
-                rewrite(self.client)
+        try:
+            while not stop.wait(0.015):
+                self.write()
+                if len(self.batches) % rewrites_every == 0:
+                    rewrite(self.client)
+        except (redis.RedisError, AssertionError) as error:
+            self.error = str(error)
 
     def write(self) -> None:
         """One batch."""

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +99,16 @@ class S3Server:
             self._process.wait()
         for part, (_port, grpc) in self._ports.items():  # it makes these there, whatever it is told
             Path(f"/tmp/seaweedfs-{part}-grpc-{grpc}.sock").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """It takes connections and answers nothing until the end of the block."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     def tail(self, lines: int = 20) -> str:
         """The end of its log."""

@@ -9,12 +9,14 @@ import contextlib
 import os
 import select
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Callable
 
-from .._archive.locate import Located, find_aof
-from .._archive.run import ArchivePass, ArchiveRequest, archive_pass
+from .._archive.locate import AofOff, Located, find_aof
+from .._archive.look import mark_of
+from .._archive.run import ArchivePass, ArchiveRequest, archive_held, archive_pass, hold_beside, note_off
 from .._archive.state import ArchiveHost
 from .._archive.status import archive_status
 from .._archive.whose import known_here
@@ -24,8 +26,11 @@ from .._repository.identity import HostState
 from .config import AgentConfig
 from .metrics import metrics_text
 
-_ASK_AGAIN = 60.0
-"""Seconds after which the server is asked again where its AOF is. It is asked at once when a pass fails."""
+_ASK_AGAIN = 15.0
+"""Seconds after which the server is asked again where its AOF is, and whether it is on.
+
+It is asked at once when a pass failed, or when the server has rewritten its AOF.
+"""
 
 _LONGEST_PAUSE = 60.0
 
@@ -64,19 +69,47 @@ class Agent:
     _request: ArchiveRequest | None = None
     _located: Located | None = None
     _asked: float = 0.0
+    _begun: float = 0.0
+    _mark: tuple[int, int] = (0, 0)
     _failures: int = 0
     _told: str = ""
 
     def run(self) -> None:
         """Make passes until `stop` is set. The one under way is ended first."""
         self.say(f"archiving {self.config.instance} to {self.config.store.where()} every {self.config.interval:g} s")
+        threading.Thread(target=self._hold_beside, daemon=True).start()
         while not self.stop.is_set:
             begun = time.monotonic()
             more = self.once()
             self.write_metrics()
             if not more:
-                self.stop.wait(begun + pause_after(self.config.interval, self._failures) - time.monotonic())
+                self._rest(begun + pause_after(self.config.interval, self._failures))
         self.say("stopped")
+
+    def _hold_beside(self) -> None:
+        """In a thread: while a pass takes longer than the interval, hold on to what the server may remove meanwhile."""
+        while not self.stop.is_set:
+            self.stop.wait(self.config.interval)
+            begun, request = self._begun, self._request
+            if request is None or not begun or time.monotonic() - begun < self.config.interval:
+                continue
+            with contextlib.suppress(RedisBackupError, OSError):  # the pass tells it when it ends
+                # A pass of root in another user's folder changes the user of the whole process for a moment.
+                if os.geteuid() or not os.stat(request.paths.dir).st_uid:
+                    hold_beside(request)
+
+    def _rest(self, until: float) -> None:
+        """Sleep; where passes fail, what the server may remove is held on to meanwhile."""
+        while True:
+            left = until - time.monotonic()
+            self.stop.wait(min(left, self.config.interval) if self._failures else left)
+            if self.stop.is_set or time.monotonic() >= until:
+                return
+            if self._request is not None:
+                with contextlib.suppress(RedisBackupError, OSError):  # the next pass tells it
+                    for words in archive_held(self._request):
+                        self.say(words)
+                self.write_metrics()
 
     @property
     def failed(self) -> bool:
@@ -107,8 +140,13 @@ class Agent:
 
     def _pass(self) -> ArchivePass:
         config = self.config
-        if self._located is None or self._request is None or time.monotonic() - self._asked > _ASK_AGAIN:
-            located = find_aof(config.login, config.place)
+        due = time.monotonic() - self._asked > _ASK_AGAIN
+        if self._located is None or self._request is None or due or self._mark != self._mark_now():
+            try:
+                located = find_aof(config.login, config.place)
+            except AofOff:
+                note_off(ArchiveHost(config.state_dir), config.instance)
+                raise
             self._asked = time.monotonic()
             if self._request is None or self._located is None or located.paths != self._located.paths:
                 backups = HostState(config.state_dir)
@@ -125,7 +163,16 @@ class Agent:
                 )
             self._request.layout, self._request.server = located.layout, located.server
             self._located = located
-        return archive_pass(self._request)
+            self._mark = self._mark_now()
+        self._begun = time.monotonic()
+        try:
+            return archive_pass(self._request)
+        finally:
+            self._begun = 0.0
+
+    def _mark_now(self) -> tuple[int, int]:
+        """What a rewrite changes, and an AOF that was off: the server is asked then, too."""
+        return mark_of(self._located.paths, self._located.layout) if self._located is not None else (0, 0)
 
     def write_metrics(self) -> None:
         """Renew the text file of metrics, where one is wanted. That it cannot be written is no reason to end."""

@@ -17,7 +17,7 @@ from .._errors import DamagedError, ProgramError
 from .._snapshot.checker import check_file
 from .._snapshot.rdb_header import HEADER_BYTES, parse_header
 from .._times import to_iso
-from .parts import BASE_AOF, BASE_RDB, INCREMENT, AofSet, Part, begins_with_rdb, read_into
+from .parts import BASE_AOF, BASE_RDB, INCREMENT, AofSet, Part, begins_with_rdb, open_plain, read_into
 from .pin import PinnedSet
 from .resp import Cut, Damage, Reader
 
@@ -234,10 +234,10 @@ def check_pinned(pinned: PinnedSet, program: str) -> AofReport:
 def read_part(
     part: Part, program: str, *, until: int | None = None, start: int = 0, annotations: bool = True
 ) -> FileReport:
-    """Read one file, as many bytes as it has now; its commands from byte `start` on."""
+    """Read one file, as many bytes as it has now; its commands from byte `start` on. AofError when it is none."""
     found = FileReport(part.name, part.kind)
     try:
-        with open(part.path, "rb") as stream:
+        with open_plain(part.path) as stream:
             found = replace(found, size=os.fstat(stream.fileno()).st_size)
             return read_file(stream, found, program, until=until, start=start, annotations=annotations)
     except FileNotFoundError:

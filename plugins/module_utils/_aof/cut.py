@@ -14,21 +14,26 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
+from collections.abc import Iterator
+from itertools import zip_longest
 
 from .._errors import AofError
-from .._files import PRIVATE_DIR, free_bytes, fsync_dir, remove_tree, write_atomic
-from .parts import MANIFEST_SUFFIX, AofSet, Part, open_set
+from .._files import PRIVATE_DIR, free_bytes, fsync_dir, locked_dir, remove_tree, write_atomic
+from .parts import MANIFEST_SUFFIX, AofSet, Part, open_plain, open_set
 from .truncate import CutPlan
 
 _CHUNK = 8 * 1024 * 1024
+_PIECE = 1024 * 1024
 _MARGIN = 1024 * 1024
+_ORIGINAL = ".orig"
 _UNTOUCHED = "Nothing was changed"
 
 
 def original_name(path: str, seconds: float) -> str:
     """Where the original of a file is kept: beside it, with the time in UTC. A server passes over such names."""
-    return f"{path}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(seconds))}.orig"
+    return f"{path}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(seconds))}{_ORIGINAL}"
 
 
 def keep_original(path: str, seconds: float) -> str:
@@ -37,7 +42,7 @@ def keep_original(path: str, seconds: float) -> str:
     number = 1
     while os.path.lexists(wanted):
         number += 1
-        wanted = base.replace(".orig", f".{number}.orig")
+        wanted = f"{base[: -len(_ORIGINAL)]}.{number}{_ORIGINAL}"
     try:
         os.link(path, wanted, follow_symlinks=False)
     except OSError as error:
@@ -49,16 +54,53 @@ def keep_original(path: str, seconds: float) -> str:
 
 def replace_manifest(path: str, data: bytes) -> None:
     """Write a manifest in the place of the one that is there, with its owner and mode."""
-    found = os.stat(path)
+    found = os.lstat(path)
     write_atomic(path, data, mode=found.st_mode & 0o7777, owner=(found.st_uid, found.st_gid))
+
+
+def require_changeable(aof_set: AofSet) -> None:
+    """Raise AofError where a file of the set is a link, which may lead anywhere, or belongs to another user than us."""
+    for path in filter(None, [aof_set.manifest_path, *(part.path for part in aof_set.parts)]):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.lstat(path)
+            if stat.S_ISLNK(found.st_mode):
+                raise AofError(
+                    f"{path} is a symbolic link to {os.readlink(path)}, which is not followed to change a file",
+                    untouched=_UNTOUCHED,
+                    hint="No server makes one: look who did; put the file itself in its place",
+                )
+            if os.geteuid() not in (0, found.st_uid):
+                raise AofError(
+                    f"{path} belongs to user {found.st_uid}, and this task runs as user {os.geteuid()}",
+                    untouched=_UNTOUCHED,
+                    hint="Run with become, or become_user as the server's user",
+                )
+
+
+@contextlib.contextmanager
+def alone_with(path: str) -> Iterator[None]:
+    """No other run changes the AOF at `path` meanwhile. Raises AofError when one does."""
+    with locked_dir(os.path.realpath(os.path.dirname(path)), busy=_busy(path)):
+        yield
+
+
+def _busy(path: str) -> AofError:
+    return AofError(
+        f"another run is at work on {path}", untouched="This one changed nothing", hint="Wait until it has ended"
+    )
+
+
+def require_room_to_cut(aof_set: AofSet, plan: CutPlan, *, originals: bool) -> None:
+    """Raise AofError when what stays of the last file has to be copied, and there is no room."""
+    if plan.cuts and (originals or os.lstat(plan.keep[-1].path).st_nlink > 1):
+        _require_room(aof_set.directory, plan.size)
 
 
 def cut_in_place(aof_set: AofSet, plan: CutPlan, *, originals: bool, seconds: float) -> list[str]:
     """Cut a set that no server uses; the paths of the originals that were kept. Raises AofError and OSError."""
     last = plan.keep[-1] if plan.cuts else None
-    shared = originals or (last is not None and os.stat(last.path).st_nlink > 1)
-    if last is not None and shared:
-        _require_room(aof_set.directory, plan.size)
+    shared = originals or (last is not None and os.lstat(last.path).st_nlink > 1)
+    require_room_to_cut(aof_set, plan, originals=originals)
     kept: list[str] = []
     renewed = plan.manifest is not None and plan.manifest != aof_set.manifest
     if originals:
@@ -77,39 +119,56 @@ def cut_in_place(aof_set: AofSet, plan: CutPlan, *, originals: bool, seconds: fl
     return kept
 
 
+def require_buildable(plan: CutPlan, dest: str) -> None:
+    """Raise AofError when there is no place or no room to make `dest`."""
+    parent = os.path.dirname(dest)
+    if not os.path.isdir(parent):
+        raise AofError(f"there is no directory {parent} to make {dest} in", untouched=_UNTOUCHED)
+    _require_room(parent, sum(size for _part, size in _sizes(plan)))
+
+
 def build(aof_set: AofSet, plan: CutPlan, dest: str) -> None:
     """Make the directory `dest` with what stays of a set, which itself is not touched. Raises AofError and OSError.
 
     Copies, or bytes that the file system shares; no hard links: the next owner of `dest` may not be that of the set.
     """
     parent = os.path.dirname(dest)
-    if not os.path.isdir(parent):
-        raise AofError(f"there is no directory {parent} to make {dest} in", untouched=_UNTOUCHED)
     temporary = os.path.join(parent, f".{os.path.basename(dest)}.tmp")
-    remove_tree(temporary)
-    _require_room(parent, sum(size for _part, size in _sizes(plan)))
-    like = os.stat(aof_set.directory)
+    with contextlib.suppress(FileNotFoundError), locked_dir(temporary, busy=_busy(dest)):
+        remove_tree(temporary)
+    require_buildable(plan, dest)
     os.mkdir(temporary, PRIVATE_DIR)
     try:
-        for part, size in _sizes(plan):
-            tail = plan.tail if part is plan.keep[-1] else b""
-            copy_file(part.path, os.path.join(temporary, part.name), size - len(tail), tail)
-        if plan.manifest is not None:
-            found = os.stat(aof_set.manifest_path)
-            path = os.path.join(temporary, os.path.basename(aof_set.manifest_path))
-            owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
-            write_atomic(path, plan.manifest.data(), mode=found.st_mode & 0o7777, owner=owner)
-        os.chmod(temporary, like.st_mode & 0o7777)
-        if os.geteuid() == 0:
-            os.chown(temporary, like.st_uid, like.st_gid)
-        fsync_dir(temporary)
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(dest)  # an empty one may be there
-        os.rename(temporary, dest)
+        with locked_dir(temporary, busy=_busy(dest)) as fd:
+            _fill(aof_set, plan, fd)
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(dest)  # an empty one may be there
+            os.rename(temporary, dest)
+            if not os.path.samestat(os.lstat(dest), os.fstat(fd)):
+                raise AofError(f"{dest} is not the directory that was made", hint=f"Look who writes in {parent}")
     except BaseException:
-        remove_tree(temporary)
+        with contextlib.suppress(OSError):
+            remove_tree(temporary)
         raise
     fsync_dir(parent)
+
+
+def _fill(aof_set: AofSet, plan: CutPlan, fd: int) -> None:
+    """Write what stays into the open directory `fd`: by its path, another user might have put a link in its place."""
+    here = f"/proc/self/fd/{fd}"
+    like = os.stat(aof_set.directory)
+    for part, size in _sizes(plan):
+        tail = plan.tail if part is plan.keep[-1] else b""
+        copy_file(part.path, os.path.join(here, part.name), size - len(tail), tail)
+    if plan.manifest is not None:
+        found = os.stat(aof_set.manifest_path)
+        path = os.path.join(here, os.path.basename(aof_set.manifest_path))
+        owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+        write_atomic(path, plan.manifest.without_history().data(), mode=found.st_mode & 0o7777, owner=owner)
+    os.fsync(fd)
+    if os.geteuid() == 0:
+        os.fchown(fd, like.st_uid, like.st_gid)
+    os.fchmod(fd, like.st_mode & 0o7777)
 
 
 def is_built(plan: CutPlan, dest: str) -> bool:
@@ -117,18 +176,40 @@ def is_built(plan: CutPlan, dest: str) -> bool:
     if not os.path.lexists(dest) or (os.path.isdir(dest) and not os.listdir(dest)):
         return False
     wanted = {part.name: size for part, size in _sizes(plan)}
+    manifest = plan.manifest.without_history() if plan.manifest else None
     with contextlib.suppress(AofError, OSError):
-        there = open_set(dest)
+        there = built_set(dest, plan)
         names = {name for name in os.listdir(dest) if not name.endswith(MANIFEST_SUFFIX)}
         sizes = {part.name: os.path.getsize(part.path) for part in there.parts}
-        if there.manifest == plan.manifest and sizes == wanted and names == set(wanted):
+        same = there.manifest == manifest and sizes == wanted and names == set(wanted)
+        if same and all(_holds(there.directory, part, size, plan) for part, size in _sizes(plan)):
             return True
     raise AofError(f"{dest} is there and holds something else", untouched=_UNTOUCHED, hint="Name a new directory")
 
 
+def built_set(dest: str, plan: CutPlan) -> AofSet:
+    """The set that was built in `dest`."""
+    return open_set(dest if plan.manifest is not None else os.path.join(dest, plan.keep[0].name))
+
+
+def _holds(directory: str, part: Part, size: int, plan: CutPlan) -> bool:
+    """Whether the file in `directory` is what stays of a part."""
+    tail = plan.tail if part is plan.keep[-1] else b""
+    with open_plain(part.path) as wanted, open_plain(os.path.join(directory, part.name)) as found:
+        ours = _pieces(wanted.fileno(), size - len(tail))
+        theirs = _pieces(found.fileno(), size - len(tail))
+        same = all(one == other for one, other in zip_longest(ours, theirs))
+        return same and os.pread(found.fileno(), len(tail) + 1, size - len(tail)) == tail
+
+
+def _pieces(fd: int, size: int) -> Iterator[bytes]:
+    for at in range(0, size, _PIECE):
+        yield os.pread(fd, min(_PIECE, size - at), at)
+
+
 def copy_file(source: str, path: str, size: int, tail: bytes = b"") -> None:
     """Copy the first `size` bytes of a file and `tail` to the new file `path`; shared where the file system can."""
-    with open(source, "rb") as stream:
+    with open_plain(source) as stream:
         _write_copy(stream.fileno(), path, size, tail)
 
 
@@ -140,10 +221,13 @@ def _sizes(plan: CutPlan) -> list[tuple[Part, int]]:
 
 def _cut(path: str, size: int, tail: bytes, *, shared: bool) -> None:
     if not shared:
-        with open(path, "r+b") as stream:
-            os.ftruncate(stream.fileno(), size)
-            os.pwrite(stream.fileno(), tail, size)
-            os.fsync(stream.fileno())
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.ftruncate(fd, size)
+            os.pwrite(fd, tail, size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
         return
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
     with contextlib.suppress(FileNotFoundError):

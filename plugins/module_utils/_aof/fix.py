@@ -19,7 +19,7 @@ from .._errors import AofError
 from .._times import in_words
 from .check import AofReport, FileReport, read_file
 from .manifest import AofManifest, ManifestError, parse_manifest
-from .parts import INCREMENT, AofSet
+from .parts import INCREMENT, AofSet, open_plain
 from .truncate import CutPlan, plan_cut
 
 _UNTOUCHED = "Nothing was changed"
@@ -75,6 +75,8 @@ def plan_fix(aof_set: AofSet, report: AofReport, *, drop_later: bool) -> CutPlan
     restore = "Restore a backup, or recover to a time"
     if bad.kind != INCREMENT and (report.later or bad.missing or (bad.damage and bad.damage.offset < bad.rdb_bytes)):
         raise _refused(f"the base {bad.name} is damaged ({bad.words()})", restore)
+    if bad.missing and not number:
+        raise _refused(f"{bad.name} is missing, and nothing stands before it", restore)
     if bad.kind != INCREMENT and bad.damage and not bad.ok_up_to:
         raise _refused(f"{bad.name} is damaged from its beginning ({bad.words()})", restore)
     behind = [file for file in report.later if file.size or file.missing]
@@ -123,7 +125,7 @@ def search(path: str, start: int) -> tuple[int, int | None]:
     """How many commands seem to stand behind byte `start`, and the newest timestamp that seems to."""
     count, kept = 0, b""
     newest: int | None = None
-    with open(path, "rb") as stream:
+    with open_plain(path) as stream:
         latest = os.fstat(stream.fileno()).st_mtime + 1
         stream.seek(max(start - 2, 0))
         while True:
@@ -148,15 +150,9 @@ def _last_before(path: str, file: FileReport) -> int | None:
     """The last timestamp that stays in a file: not one in the transaction that goes."""
     if file.last_stamp is None or not file.open_commands:
         return file.last_stamp
-    with open(path, "rb") as stream:
+    with open_plain(path) as stream:
         kept = FileReport(file.name, file.kind, file.ok_up_to)
         return read_file(stream, kept, "", start=file.rdb_bytes).last_stamp
-
-
-def manifest_as_read(path: str) -> bytes:
-    """The bytes of a manifest. Raises OSError."""
-    with open(path, "rb") as stream:
-        return stream.read(os.fstat(stream.fileno()).st_size)
 
 
 def _refused(what: str, hint: str) -> AofError:

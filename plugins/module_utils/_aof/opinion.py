@@ -31,11 +31,16 @@ def ask(program: str, aof_set: AofSet, report: AofReport) -> dict[str, Any]:
     asked, differences = [], []
     folder = tempfile.mkdtemp(prefix=".redis_backup-check-", dir=aof_set.directory)
     try:
-        for part, file in zip(aof_set.parts, report.files):
-            if file.missing or not file.size or file.rdb_bytes or (file.damage and not file.ok_up_to):
+        paths = {part.name: part.path for part in aof_set.parts}
+        for file in report.files:
+            unreadable = file.missing or (file.damage and not file.ok_up_to)
+            if file.name not in paths or unreadable or not file.size or file.rdb_bytes:
                 continue
             copy = os.path.join(folder, "copy.aof")
-            copy_file(part.path, copy, file.size)
+            try:
+                copy_file(paths[file.name], copy, file.size)
+            except FileNotFoundError:  # a rewrite has deleted it meanwhile
+                continue
             done = run([TOOL, copy], executable=program, timeout=None, check=False)
             os.unlink(copy)
             asked.append(file.name)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import BinaryIO, Callable, Optional, cast
@@ -68,6 +68,7 @@ def packed_chunks(pinned: PinnedSet, sizes: Mapping[str, int], program: str, fou
     found.manifest, found.files = pinned.manifest, {}
     if pinned.manifest is not None and pinned.manifest.base is None:
         raise SetError("its manifest names no base")
+    _require_distinct([file.name for file in pinned.files])
     mtime = int(pinned.taken_at)
     folder = "" if pinned.manifest is None else f"{pinned.paths.appenddirname}/"
     if pinned.manifest is not None:
@@ -210,7 +211,14 @@ def _begin(archive: Untar, name: str, size: int) -> tuple[AofManifest | None, li
         raise SetError(f"its manifest is none: {error}") from None
     if manifest.history or manifest.base is None:
         raise SetError("its manifest names no base, or files that are no part of the data")
-    return manifest, [manifest.base.name, *(file.name for file in manifest.increments)]
+    names = [manifest.base.name, *(file.name for file in manifest.increments)]
+    _require_distinct(names)
+    return manifest, names
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise SetError("its manifest names one file twice")
 
 
 def _write(out: BinaryIO, view: memoryview) -> None:

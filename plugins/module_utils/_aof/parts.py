@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -77,14 +78,7 @@ def set_of(manifest: AofManifest, path: str) -> AofSet:
 def read_manifest(path: str) -> AofManifest:
     """The manifest at `path`. Raises AofError when it cannot be read, or no server would start with it."""
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(_LARGEST_MANIFEST + 1)
-    except OSError as error:
-        raise AofError(f"The manifest {path} cannot be read: {error.strerror}", untouched=_UNTOUCHED) from None
-    if len(data) > _LARGEST_MANIFEST:
-        raise AofError(f"The manifest {path} is larger than {_LARGEST_MANIFEST} bytes", untouched=_UNTOUCHED)
-    try:
-        return parse_manifest(data)
+        return parse_manifest(manifest_data(path))
     except ManifestError as error:
         raise AofError(
             f"No server would start with the manifest {path}: {error}",
@@ -93,6 +87,27 @@ def read_manifest(path: str) -> AofManifest:
             line=error.line,
             reason=error.reason,
         ) from None
+
+
+def manifest_data(path: str) -> bytes:
+    """The bytes of a manifest. Raises AofError."""
+    try:
+        with open_plain(path) as stream:
+            data = stream.read(_LARGEST_MANIFEST + 1)
+    except OSError as error:
+        raise AofError(f"The manifest {path} cannot be read: {error.strerror}", untouched=_UNTOUCHED) from None
+    if len(data) > _LARGEST_MANIFEST:
+        raise AofError(f"The manifest {path} is larger than {_LARGEST_MANIFEST} bytes", untouched=_UNTOUCHED)
+    return data
+
+
+def open_plain(path: str) -> BinaryIO:
+    """Open a file to read. Raises OSError; and AofError for a directory, a device, or a pipe, which would never end."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise AofError(f"{path} is no file", untouched=_UNTOUCHED, hint="Look who put it there")
+    return os.fdopen(fd, "rb")
 
 
 def begins_with_rdb(stream: BinaryIO) -> bool:
@@ -120,16 +135,11 @@ def _part(directory: str, file: AofFile) -> Part:
     if file.type != BASE:
         return Part(path, INCREMENT, file)
     try:
-        with open(path, "rb", opener=_without_waiting) as stream:
+        with open_plain(path) as stream:
             rdb = begins_with_rdb(stream)
-    except OSError:  # missing, or no file: seek() fails on a pipe
+    except (OSError, AofError):  # missing, or no file
         rdb = file.name.endswith(".rdb")
     return Part(path, BASE_RDB if rdb else BASE_AOF, file)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Opens even a pipe that nobody writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _manifest_in(directory: str) -> str:

@@ -14,7 +14,9 @@ clock is read when none runs: all that was written up to then stands in the file
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -27,12 +29,14 @@ from .._server.paths import Paths
 from .._server.process import is_local
 from .._snapshot.proof import KeyWindow, key_window
 from .manifest import AofManifest, ManifestError, parse_manifest
+from .parts import open_plain
 
 _UNTOUCHED = "The server and its AOF are as they were"
 _ATTEMPTS = 200
 _PAUSE = 0.02
 _PUT_OFF = 3.0  # the server itself waits 2 s at most
 _CHUNK = 256 * 1024
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _MANIFEST_LIMIT = 1024 * 1024
 SINGLE = "single"
 
@@ -175,7 +179,7 @@ def _open(
 
 def _read_manifest(path: str) -> bytes:
     try:
-        with open(path, "rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(_MANIFEST_LIMIT)
     except FileNotFoundError:
         raise _Moved(f"{path} is not there") from None
@@ -183,9 +187,21 @@ def _read_manifest(path: str) -> bytes:
         raise _unreadable(path, error) from None
 
 
+def _open_many(path: str) -> int:
+    """Open one of maybe thousands (each rewrite that fails leaves an increment). Raises OSError."""
+    try:
+        return os.open(path, _FLAGS)
+    except OSError as error:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if error.errno != errno.EMFILE or soft == hard:
+            raise
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return os.open(path, _FLAGS)
+
+
 def _open_file(path: str, name: str, kind: str, opened: contextlib.ExitStack) -> PinnedFile:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = _open_many(path)
     except FileNotFoundError:
         raise _Moved(f"{path} is not there") from None
     except OSError as error:

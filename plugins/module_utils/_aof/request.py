@@ -61,10 +61,8 @@ class AofDone:
 def parse_second(text: str) -> int:
     """Unix seconds, or ISO 8601 with a zone, as the whole second to whose end all is kept. Raises AofError."""
     text = text.strip()
-    if re.fullmatch(r"[0-9]{1,12}", text):
-        return int(text)
     try:
-        return int(from_iso(text))
+        return int(from_iso(f"@{text}" if re.fullmatch(r"[0-9]{1,12}", text) else text))
     except ValueError as error:
         raise AofError(
             f"to_timestamp: {error}, nor a number of seconds since 1970", untouched="Nothing was changed"

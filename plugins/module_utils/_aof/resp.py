@@ -33,7 +33,7 @@ _LONGEST_WORD = 2**47  # more than a process can address: a server that is told 
 _LARGEST = 2**63 - 1
 _KEPT = 100
 _NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
-_STAMP = re.compile(rb"#TS:([0-9]{1,18})\r\n")
+_STAMP = re.compile(rb"#TS:([0-9]{1,11})\r\n")  # up to the year 5138: what is longer is no time
 _KEYS_ONLY = (b"del", b"unlink")
 _MULTI, _EXEC = b"multi", b"exec"
 
@@ -331,6 +331,8 @@ class Reader:
         found = _STAMP.fullmatch(line)
         if found:
             self._stamp(int(found.group(1)))
+        elif line.startswith(b"#TS:"):
+            self._strange(offset, f"{line[:20]!r} where a time should stand")
         if not self.in_multi:
             self.whole = offset + len(line)
 

@@ -16,12 +16,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .._errors import ServerError
+from .._errors import AofError, ServerError
 from .._server.connection import ReplyError
 from .._server.facts import Facts
 from .._server.instance import Instance
 from .._server.logfile import reasons
-from .manifest import ManifestError, parse_manifest
+from .parts import open_plain, read_manifest
 
 _BUSY = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
 _UNTOUCHED = "The AOF that was there stays in use"
@@ -77,14 +77,14 @@ def find_base(instance: Instance) -> Base | None:
         return None
     name, seq, path = paths.appendfilename, 0, paths.aof_file
     try:
-        with open(paths.manifest, "rb") as stream:
-            base = parse_manifest(stream.read()).base
+        open_plain(paths.manifest).close()
+        base = read_manifest(paths.manifest).base
         if base is None:
             return None
         name, seq, path = base.name, base.seq, os.path.join(os.path.dirname(paths.manifest), base.name)
     except FileNotFoundError:
         pass
-    except (OSError, ManifestError):
+    except (OSError, AofError):
         return None
     try:
         found = os.stat(path)

@@ -69,7 +69,7 @@ def shapes(named: tuple[bytes, ...] = (), annotations: bool = True) -> Shapes:
         rf"|(?P<multi>\*1\r\n\$5\r\n(?i:MULTI)\r\n)|(?P<exec>\*1\r\n\$4\r\n(?i:EXEC)\r\n)"
     )
     if annotations:
-        whole += r"|\#TS:(?P<stamp>[0-9]{1,18})\r\n"
+        whole += r"|\#TS:(?P<stamp>[0-9]{1,11})\r\n"
     command = re.compile((whole + _OTHER).encode("latin-1"))
     groups = command.groupindex
     one = re.compile((word + rf"|\$(?P<long>{_LONG})\r\n" + _OTHER).encode())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from .._errors import AofError, ProgramError
 from .._server.connection import Login, LoginError, Server
@@ -17,11 +18,22 @@ from .._server.paths import Paths
 from .._server.programs import program_version, server_program
 from .._times import now, to_iso
 from .check import AofReport, check_pinned, check_set
-from .cut import build, cut_in_place, is_built, keep_original, replace_manifest
-from .fix import manifest_as_read, mend_manifest, plan_fix, require_small, what_is_lost
+from .cut import (
+    alone_with,
+    build,
+    built_set,
+    cut_in_place,
+    is_built,
+    keep_original,
+    replace_manifest,
+    require_buildable,
+    require_changeable,
+    require_room_to_cut,
+)
+from .fix import mend_manifest, plan_fix, require_small, what_is_lost
 from .manifest import AofManifest, ManifestError, parse_manifest
 from .opinion import ask
-from .parts import MANIFEST_SUFFIX, AofSet, open_set, set_of
+from .parts import MANIFEST_SUFFIX, AofSet, manifest_data, open_set, set_of
 from .pin import pin
 from .request import AofDone, AofRequest
 from .rewrite import require_aof_on, rewrite_aof
@@ -66,7 +78,9 @@ def run_aof(instance: Instance, request: AofRequest) -> AofDone:
     """Do what is asked. Raises RedisBackupError and OSError."""
     if request.state == "rewritten":
         return _rewritten(instance, request)
-    target = find_target(instance, request.path)
+    path, dest = (os.path.abspath(name) if name else "" for name in (request.path, request.dest))
+    request = replace(request, path=path, dest=dest)
+    target = find_target(instance, path)
     steps = {"checked": _checked, "fixed": _fixed, "truncated": _truncated}
     return steps[request.state](target, request)
 
@@ -154,7 +168,7 @@ def _manifest_report(path: str) -> AofReport | None:
     if not path.endswith(MANIFEST_SUFFIX) or not os.path.isfile(path):
         return None
     try:
-        parse_manifest(manifest_as_read(path))
+        parse_manifest(manifest_data(path))
     except ManifestError as error:
         return AofReport((), str(error), os.path.basename(path))
     return None
@@ -168,8 +182,19 @@ def _users(aof_set: AofSet) -> list[str]:
 # --- fixed and truncated ---
 
 
+@contextlib.contextmanager
+def _alone(path: str, request: AofRequest) -> Iterator[None]:
+    """No other run changes the AOF meanwhile. Raises AofError when one does."""
+    if request.check_mode or not os.path.isdir(os.path.dirname(path)):
+        yield
+        return
+    with alone_with(path):
+        yield
+
+
 def _require_unused(target: Target, aof_set: AofSet, request: AofRequest) -> None:
-    """Raise AofError or RestoreError while a server may write the files, or start on them."""
+    """Raise AofError or RestoreError where we may not change the files, or a server may write them or start on them."""
+    require_changeable(aof_set)
     if request.check_mode:
         return
     if target.own:
@@ -184,16 +209,23 @@ def _require_unused(target: Target, aof_set: AofSet, request: AofRequest) -> Non
 
 
 def _fixed(target: Target, request: AofRequest) -> AofDone:
+    with _alone(target.path, request):
+        return _fix(target, request)
+
+
+def _fix(target: Target, request: AofRequest) -> AofDone:
     done, seconds = AofDone(), now()
-    would = "would mend" if request.check_mode else "mended"
     mended = _mended(target.path)
     aof_set = set_of(mended[0], target.path) if mended else open_set(target.path)
     _require_unused(target, aof_set, request)
+    would = "would mend" if request.check_mode else "mended"
     report = target.check(aof_set)
     plan = plan_fix(aof_set, report, drop_later=request.drop_later)
     lost = what_is_lost(aof_set, report, plan) if plan else None
     if lost is not None:
         require_small(lost, request.max_truncate_bytes)
+    if plan is not None:
+        require_room_to_cut(aof_set, plan, originals=request.keep_original)
     done.before = f"{AofReport((), mended[1], os.path.basename(target.path)).why() if mended else report.why()}\n"
     if mended is not None:
         done.changed = True
@@ -229,7 +261,7 @@ def _mended(path: str) -> tuple[AofManifest, str] | None:
     if not path.endswith(MANIFEST_SUFFIX):
         return None
     try:
-        return mend_manifest(manifest_as_read(path))
+        return mend_manifest(manifest_data(path))
     except ManifestError as error:
         raise AofError(
             f"the manifest {path} is damaged beyond what has but one meaning: {error}",
@@ -242,19 +274,26 @@ def _truncated(target: Target, request: AofRequest) -> AofDone:
     second = request.to_timestamp
     if second is None:
         raise AofError("to_timestamp is missing", untouched=_UNTOUCHED)
+    if request.dest:
+        aof_set = open_set(target.path)
+        return _into_dest(target, request, aof_set, plan_truncation(aof_set, target.program, second))
+    with _alone(target.path, request):
+        return _cut(target, second, request)
+
+
+def _cut(target: Target, second: int, request: AofRequest) -> AofDone:
+    """Cut the set where it lies."""
     aof_set = open_set(target.path)
-    if not request.dest:
-        _require_unused(target, aof_set, request)
+    _require_unused(target, aof_set, request)
     found = plan_truncation(aof_set, target.program, second)
     when = to_iso(second)
     last = "nothing later than " + when
     done = AofDone(before=f"{target.path}\n", after=f"{target.path}\n")
-    if request.dest:
-        return _into_dest(target, request, aof_set, found, done)
     if found is None:
         done.aof = target.check(aof_set).document()
         return done
     plan = found.plan
+    require_room_to_cut(aof_set, plan, originals=request.keep_original)
     done.changed, done.lost, done.after = True, _lost(found), f"{target.path}, {last}\n"
     verb = "would cut" if request.check_mode else "cut"
     done.actions = [
@@ -268,10 +307,9 @@ def _truncated(target: Target, request: AofRequest) -> AofDone:
     return done
 
 
-def _into_dest(
-    target: Target, request: AofRequest, aof_set: AofSet, found: Truncation | None, done: AofDone
-) -> AofDone:
+def _into_dest(target: Target, request: AofRequest, aof_set: AofSet, found: Truncation | None) -> AofDone:
     """Make the cut set in a new directory."""
+    done = AofDone(before=f"{target.path}\n")
     plan = found.plan if found else whole_plan(aof_set, target.program)
     done.lost = _lost(found) if found else None
     done.changed = not is_built(plan, request.dest)
@@ -280,10 +318,12 @@ def _into_dest(
         verb = "would write" if request.check_mode else "wrote"
         cut = f", less {found.bytes} bytes with {found.commands} commands" if found else ", from which nothing is cut"
         done.actions = [f"{verb} {request.dest} from {target.title}{cut}"]
-        if not request.check_mode:
+        if request.check_mode:
+            require_buildable(plan, request.dest)
+        else:
             build(aof_set, plan, request.dest)
     if not request.check_mode or not done.changed:
-        done.aof = target.check(open_set(request.dest)).document()
+        done.aof = target.check(built_set(request.dest, plan)).document()
     return done
 
 

@@ -57,10 +57,12 @@ def plan_cut(aof_set: AofSet, number: int, offset: int, tail: bytes = b"") -> Cu
     keep = files[: number + 1] if cuts else files[:number]
     manifest = None
     if aof_set.manifest is not None:
-        lines = [part.file for part in keep if part.file is not None]
-        if cuts:
-            lines[-1] = replace(lines[-1], endoffset=None)  # it ends earlier now
-        manifest = AofManifest(tuple(lines))
+        stay = [part.file for part in keep if part.file is not None]
+        last = stay[-1] if cuts else None
+        known = {*stay, *aof_set.manifest.history}  # which the server is to delete when it starts
+        lines = [line for line in aof_set.manifest.files if line in known]
+        # The last one ends earlier now.
+        manifest = AofManifest(tuple(replace(line, endoffset=None) if line == last else line for line in lines))
     return CutPlan(keep, offset if cuts else -1, cuts, files[len(keep) :], manifest, tail)
 
 

@@ -22,6 +22,8 @@ class Epoch:
     """One epoch as far as it can be used: its base, and what its file has from 0 up to the first hole.
 
     `last`: everything that stood in the file at that time is archived. `reach` is the offset behind its last byte.
+    `own` is the same by what is known of the file alone: of a single file that was replaced, `last` is the time when
+    the next one was found, and what was written shortly before that stands in the next one only.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Epoch:
     whole_base: bool = False
     reach: int = 0
     last: float | None = None
+    own: float | None = None
     after: After | None = None
     single: bool = False
     hole: int | None = None
@@ -121,7 +124,7 @@ def _complete_increments(epoch: Epoch) -> None:
         epoch.single = pieces[0].kind == "single"
         times = [each.lower for each in pieces if each.lower is not None]
         times += [before for each in pieces for size, before, _after in each.clocks if size <= epoch.reach]
-        epoch.last = max(times, default=None)
+        epoch.last = epoch.own = max(times, default=None)
 
 
 def _run(segments: Sequence[Segment]) -> list[Segment]:

@@ -17,45 +17,113 @@ Then the next epoch goes on from nothing, its base is needed, and the time in be
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .._repository.layout import make_epoch
+from .._repository.layout import epoch_key, epoch_time, make_epoch
+from .._times import from_iso
 from .look import SINGLE, Look, Seen
 from .state import ArchiveState, Base, Left, Track
 
 Key = tuple[str, int]
 
+_CLOCK_SLACK = 1.0
+"""Seconds that a clock may be set back without a word."""
+
 
 @dataclass(frozen=True)
 class Held:
-    """What is known of the files that can still be read: by key their sizes, and those that are not what they were."""
+    """What is known of the files that can still be read: by key their sizes, and those that are not what they were.
+
+    `apart`: why a new file is not taken as the next one by its number alone; empty where it may be.
+    """
 
     sizes: dict[Key, int] = field(default_factory=dict)
     changed: Collection[Key] = ()
+    apart: str = ""
 
 
 def follow(state: ArchiveState, look: Look, held: Held) -> list[str]:
     """Bring the state up to the look. Returns in words what happened to epochs."""
     told: list[str] = []
+    looked, last_epoch = state.looked, state.last_epoch
+    _turn_back(state, look, told)
     _drop_changed(state, held, told)
     live = {seen.key for seen in look.increments}
     for each in state.tracks:
         if each.key not in live and each.key in held.sizes:
-            each.closed = True
-            each.saw(held.sizes[each.key], look.before, look.before)
+            _ended(each, held.sizes[each.key], state.looked, look.before)
     _settle(state, live)
     _drop_lost(state, live, held, told)
-    for number, seen in enumerate(look.increments):
+    seen_now = (*_past(state, look), *look.increments)
+    for number, seen in enumerate(seen_now):
         track = state.track(seen.key)
         if track is None:
-            track = _begin(state, look, number, told)
-        track.closed = number < len(look.increments) - 1
-        track.saw(seen.size, seen.before, seen.after)
+            track = _begin(state, look, seen_now, number, held.apart, told)
+        if number < len(seen_now) - 1:
+            _ended(track, seen.size, state.looked, seen.after)
+        else:
+            track.closed = False
+            track.saw(seen.size, seen.before, seen.after)
     _choose_base(state, look, {*held.sizes, *(seen.key for seen in (look.base,) if seen)})
+    if state.off and state.last_epoch == last_epoch and looked is not None:
+        state.note_gap(looked, look.before, "the AOF was off")
+    state.off = False
     state.looked = look.before
+    state.folder = look.folder
     state.covered_to = covered(state)
     return told
+
+
+def apart(state: ArchiveState, look: Look, server: Mapping[str, str]) -> str:
+    """Why the next file is not taken to go on from the one before by its number alone; empty where it may be.
+
+    A replica that takes over all data of its primary begins a new file like any other, and so does an AOF that is
+    switched on again, and a set that was put in the place of another. In all of them what was written before is not
+    what the new file goes on from.
+    """
+    if state.off:
+        return "the AOF was off"
+    if server.get("role") == "slave":
+        return "the server is a replica, which may have taken over its primary's data anew"
+    if state.folder and look.folder and state.folder != look.folder:
+        return "the AOF's folder is another one"
+    run_id = server.get("run_id", "")
+    if look.layout == SINGLE and state.run_id and run_id and run_id != state.run_id:
+        return "the server was started in between"
+    return ""
+
+
+def lost_sight(state: ArchiveState, reason: str) -> None:
+    """The repository is not as this host knows it: all is archived anew, behind a gap."""
+    _break(state, covered(state), reason)
+    _keep(state, [])
+
+
+def _turn_back(state: ArchiveState, look: Look, told: list[str]) -> None:
+    """A clock that went back: what is archived from here on has times of which the archive has other data."""
+    known = max((each for each in (state.looked, state.covered_to) if each is not None), default=None)
+    if known is None or look.before >= known - _CLOCK_SLACK:
+        return
+    words = f"the clock went back by {known - look.before:.0f} s"
+    told.append(words)
+    state.broken = None
+    _break(state, look.before, words)
+    _keep(state, [])
+    state.note_gap(look.before, known, words)
+    state.broken = {"from": None, "reason": words}
+    state.covered_to = state.looked = None
+
+
+def _ended(track: Track, size: int, looked: float | None, after: float) -> None:
+    """The server has done with a file, nobody knows when: it holds everything up to the last look before that.
+
+    What was written since stands in the files behind it, which may be lost: its clocks must not reach further.
+    """
+    if not track.closed and looked is not None:
+        track.saw(size, looked, after)
+    track.size = size
+    track.closed = True
 
 
 def _drop_changed(state: ArchiveState, held: Held, told: list[str]) -> None:
@@ -118,20 +186,38 @@ def _keep(state: ArchiveState, tracks: list[Track]) -> None:
         state.pending = None
 
 
-def _begin(state: ArchiveState, look: Look, number: int, told: list[str]) -> Track:
+def newest_number(state: ArchiveState) -> int | None:
+    """The number of the last file that was followed; increments of the past are of use beyond it."""
+    previous = state.tracks[-1] if state.tracks else state.left
+    return previous.seq if previous is not None else None
+
+
+def _past(state: ArchiveState, look: Look) -> tuple[Seen, ...]:
+    """The increments of the past that go on, without a hole, from the file that was followed last."""
+    number = newest_number(state)
+    found: list[Seen] = []
+    for seen in look.past:
+        if number is not None and state.broken is None and seen.seq == number + 1:
+            found.append(seen)
+            number += 1
+    return tuple(found)
+
+
+def _begin(
+    state: ArchiveState, look: Look, seen_now: Sequence[Seen], number: int, why: str, told: list[str]
+) -> Track:
     """Follow a file that is new: a new epoch, which goes on from the one before where that is certain."""
-    seen = look.increments[number]
+    seen = seen_now[number]
     previous = state.tracks[-1] if state.tracks else state.left
     after: dict[str, object] | None = None
-    if look.layout == SINGLE and previous is not None and state.broken is None:
-        after = {"epoch": previous.epoch, "file": previous.name, "size": previous.size, "proven": False}
-    elif look.layout != SINGLE and previous is not None:
-        after = _link(state, look, seen, number, previous)
+    if previous is not None:
+        after = _link(state, look, seen_now, number, previous, why)
         if after is None and state.broken is None:
-            words = f"{seen.name} does not go on from {previous.name}"
+            words = f"{seen.name} does not go on from {previous.name}{f': {why}' if why else ''}"
             told.append(words)
             _break(state, state.looked, words)
-    epoch = make_epoch(seen.before, seen.seq, _token(seen, state))
+    epoch = make_epoch(_epoch_time(state, seen), seen.seq, _token(seen, state))
+    state.last_epoch = epoch
     track = Track(epoch, seen.name, seen.kind, seen.seq, seen.inode, after=after, lower=state.looked)
     if look.layout == SINGLE:
         track.time = seen.before
@@ -143,16 +229,35 @@ def _begin(state: ArchiveState, look: Look, number: int, told: list[str]) -> Tra
     return track
 
 
-def _link(state: ArchiveState, look: Look, seen: Seen, number: int, previous: Track | Left) -> dict[str, object] | None:
+def _epoch_time(state: ArchiveState, seen: Seen) -> float:
+    """The time in an epoch's name. Epochs sort by their names: whatever the clock did, a later one sorts behind."""
+    if not state.last_epoch:
+        return seen.before
+    last = from_iso(epoch_time(state.last_epoch))
+    new = epoch_key(make_epoch(seen.before, seen.seq, "0" * 8))[:2]
+    return seen.before if new > epoch_key(state.last_epoch)[:2] else last + 1.0
+
+
+def _link(
+    state: ArchiveState, look: Look, seen_now: Sequence[Seen], number: int, previous: Track | Left, why: str
+) -> dict[str, object] | None:
     """What the epoch of a new file says of the one before it; None where it goes on from nothing.
 
     Everything that was written to the one before is shipped, or can still be: it would not be known here otherwise.
     """
-    beside = any(each.key == (previous.name, previous.inode) for each in look.increments[:number])
-    follows = not number and seen.seq == previous.seq + 1 and state.broken is None
+    beside = any(each.key == (previous.name, previous.inode) for each in seen_now[:number])
+    next_one = look.layout == SINGLE or (
+        seen_now[0].seq == previous.seq + 1 and _stem(seen_now[0].name) == _stem(previous.name)
+    )
+    follows = not number and next_one and state.broken is None and not why
     if not beside and not follows:
         return None
     return {"epoch": previous.epoch, "file": previous.name, "size": previous.size, "proven": beside}
+
+
+def _stem(name: str) -> str:
+    """A file's name without its number."""
+    return name.rsplit(".", 3)[0]
 
 
 def _token(seen: Seen, state: ArchiveState) -> str:
@@ -171,6 +276,7 @@ def _choose_base(state: ArchiveState, look: Look, readable: Collection[Key]) -> 
     if first is None or (state.based and state.base_key in ([look.base.name, 0], list(look.base.key))):
         return
     time = base_time(look.base, joined=first.after is not None, floor=state.covered_to)
+    time = min(time, look.base.before + 1.0)  # a clock that went back: it was made before it was seen
     state.base = Base(first.epoch, look.base.name, look.base.seq, look.base.inode, look.base.size, time)
     _cure(state, time)
 

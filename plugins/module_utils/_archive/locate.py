@@ -16,6 +16,10 @@ from .._server.paths import Paths, resolve_paths, settings_of
 from .look import layout_of
 
 
+class AofOff(ServerError):
+    """The server answers, and has no AOF."""
+
+
 @dataclass(frozen=True)
 class Located:
     """The place of an AOF. `why` tells what could not be asked of the server; empty when it answered."""
@@ -36,7 +40,7 @@ def locate(instance: Instance) -> Located:
             hint="Give data_dir, or config_file",
         )
     if facts is not None and "aof_enabled" in facts.info and not facts.number("aof_enabled"):
-        raise ServerError(
+        raise AofOff(
             f"{instance.title} has no AOF: appendonly is off",
             untouched="Nothing was changed",
             hint="Turn it on (the role redis_persistence does), then archive it",
@@ -44,6 +48,7 @@ def locate(instance: Instance) -> Located:
     server: dict[str, str] = {}
     if facts is not None:
         server = {"flavour": facts.flavour, "version": facts.version_text, "run_id": facts.info.get("run_id", "")}
+        server["role"] = str(facts.info.get("role", ""))
     flavour_version = facts.version if facts is not None else ()
     if facts is not None and facts.flavour == "valkey":
         flavour_version = (7,)

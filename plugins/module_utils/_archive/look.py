@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ SINGLE = "single"
 _TRIES = 20
 _PAUSE = 0.02
 _LARGEST_MANIFEST = 1024 * 1024
+_INCREMENT = re.compile(r"\.\d+\.incr\.aof$")
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,19 @@ class Seen:
 
 @dataclass(frozen=True)
 class Look:
-    """What a server would load. `increments` are in their order; of a single file it is the only one."""
+    """What a server would load. `increments` are in their order; of a single file it is the only one.
+
+    `past` are increments that the server keeps although it has done with them (`aof-disable-auto-gc yes`). `folder` is
+    the inode of the folder that is the AOF's own, else 0: a restore puts another in its place.
+    """
 
     layout: str
     base: Seen | None
     increments: tuple[Seen, ...]
     before: float
     after: float
+    past: tuple[Seen, ...] = ()
+    folder: int = 0
 
 
 @dataclass
@@ -97,11 +105,14 @@ def layout_of(paths: Paths, version: tuple[int, ...]) -> str:
     return MULTI if os.path.exists(paths.manifest) or not os.path.exists(paths.aof_file) else SINGLE
 
 
-def look_at(paths: Paths, layout: str, files: Files) -> Look:
-    """Look at the AOF; its files are opened into `files`. Raises ServerError when there is none, or it never rests."""
+def look_at(paths: Paths, layout: str, files: Files, beyond: int | None = None) -> Look:
+    """Look at the AOF; its files are opened into `files`. Raises ServerError when there is none, or it never rests.
+
+    With `beyond`, increments of the past with a higher number are looked at too.
+    """
     for _try in range(_TRIES):
         with contextlib.suppress(_Moved):
-            return _look_multi(paths, files) if layout == MULTI else _look_single(paths, files)
+            return _look_multi(paths, files, beyond) if layout == MULTI else _look_single(paths, files)
         files.close()
         time.sleep(_PAUSE)
     raise ServerError(
@@ -115,10 +126,11 @@ class _Moved(Exception):
     """The server rewrote its AOF between two steps."""
 
 
-def _look_multi(paths: Paths, files: Files) -> Look:
+def _look_multi(paths: Paths, files: Files, beyond: int | None) -> Look:
     folder = os.path.dirname(paths.manifest)
     before = now()
     raw = _read_manifest(paths.manifest)
+    inode = _inode(folder)
     try:
         manifest = parse_manifest(raw)
     except ManifestError as error:
@@ -127,12 +139,33 @@ def _look_multi(paths: Paths, files: Files) -> Look:
             untouched="Nothing was changed",
             hint="The server would not start with it; look with redis_aof, state checked",
         ) from None
+    past: list[Seen] = []
+    for each in sorted(manifest.history, key=lambda each: each.seq):
+        if beyond is not None and each.seq > beyond and _INCREMENT.search(each.name):
+            with contextlib.suppress(_Moved):  # the server removes these at any time
+                past.append(_open(folder, each.name, "incr", each.seq, files))
     base = _open(folder, manifest.base.name, "base", manifest.base.seq, files) if manifest.base else None
     increments = tuple(_open(folder, each.name, "incr", each.seq, files) for each in manifest.increments)
-    if _read_manifest(paths.manifest) != raw:
+    if _read_manifest(paths.manifest) != raw or _inode(folder) != inode:
         raise _Moved
     _refuse_while_switched_on(folder, paths.appendfilename, files, increments)
-    return Look(MULTI, base, increments, before, now())
+    return Look(MULTI, base, increments, before, now(), tuple(past), inode)
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
+
+
+def mark_of(paths: Paths, layout: str) -> tuple[int, int]:
+    """What changes with every rewrite and with nothing else: that of the manifest, or which file a single one is."""
+    try:
+        found = os.stat(paths.manifest if layout == MULTI else paths.aof_file)
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns if layout == MULTI else 0
 
 
 def _refuse_while_switched_on(folder: str, name: str, files: Files, increments: tuple[Seen, ...]) -> None:

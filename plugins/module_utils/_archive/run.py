@@ -20,15 +20,17 @@ from .._repository.posix import PosixStore
 from .._repository.store import Store
 from .._server.paths import Paths
 from .._times import now
-from .follow import Held, follow, let_go
-from .look import Files, Look, look_at
+from .follow import follow, let_go, lost_sight
+from .look import Files, Look
 from .owner import acting_as_owner
 from .rebuild import proves, rebuilt
-from .ship import SEGMENT_BYTES, committed_before, count, next_object, ship, still_wanted, tail_of
+from .see import foresee, see
+from .ship import SEGMENT_BYTES, committed_before, count, hash_of, next_object, ship, still_wanted, taken
 from .spool import Pin, Spool
-from .state import ArchiveHost, ArchiveState
+from .state import ArchiveHost, ArchiveState, Pending
 from .status import told
-from .whose import agree_archive, tell_backups
+from .waiting import drop_waiting, hold_waiting, waiting_names
+from .whose import agree_archive, still_known, tell_backups
 
 SPOOL_BYTES = 1024**3
 """So much room may be held in the data's file system for files that the server has removed."""
@@ -80,7 +82,7 @@ def archive_pass(request: ArchiveRequest) -> ArchivePass:
     require_name(request.instance)
     request.host.prepare(request.instance)
     with request.host.lock(request.instance), Files() as files:
-        spool = Spool(request.paths.dir)
+        spool = Spool(request.paths.dir, request.instance)
         with acting_as_owner(request.paths.dir):
             pins = spool.pins(files)
         state = request.host.read(request.instance) or ArchiveState(request.instance, unsure=True)
@@ -96,14 +98,51 @@ def archive_pass(request: ArchiveRequest) -> ArchivePass:
             raise
 
 
+def archive_held(request: ArchiveRequest) -> list[str]:
+    """Look, and hold on to what is there; the repository is asked for nothing. Returns what happened in words.
+
+    For the time between passes when they fail: what the server removes meanwhile must be held all the same. Where it
+    is not known yet what the repository keeps, nothing is done. Raises RedisBackupError.
+    """
+    with request.host.lock(request.instance), Files() as files:
+        state = request.host.read(request.instance)
+        if state is None or state.unsure:
+            return []
+        spool = Spool(request.paths.dir, request.instance)
+        with acting_as_owner(request.paths.dir):
+            pins = spool.pins(files)
+        warnings: list[str] = []
+        actions = _observe(request, state, spool, pins, files, warnings)
+        request.host.write(state)
+        return [*actions, *(f"warning: {warning}" for warning in warnings)]
+
+
+def hold_beside(request: ArchiveRequest) -> None:
+    """Hold on to what there is while a pass hangs in the repository, from another thread. Raises RedisBackupError."""
+    least = _LEAST_FREE
+    hold_waiting(request.paths, request.layout, request.instance, bound=request.spool_bytes, least_free=least)
+
+
+def note_off(host: ArchiveHost, instance: str) -> None:
+    """Remember that the server was seen with its AOF off: what it writes meanwhile stands nowhere."""
+    with contextlib.suppress(RedisBackupError):  # what the caller has to tell is that the AOF is off
+        state = host.read(instance)
+        if state is not None and not state.off:
+            with host.lock(instance):
+                state = host.read(instance)
+                if state is not None:
+                    state.off = True
+                    host.write(state)
+
+
 def archive_planned(request: ArchiveRequest) -> ArchivePass:
     """What a pass would ship, as far as the host can tell: nothing is held, written or asked of the repository."""
     require_name(request.instance)
     state = request.host.read(request.instance) or ArchiveState(request.instance)
     with Files() as files:
-        look = look_at(request.paths, request.layout, files)
-        changed = _changed(state, files)
-        actions = [f"would begin: {word}" for word in follow(state, look, Held({}, changed))]
+        with acting_as_owner(request.paths.dir):
+            words = foresee(state, request.paths, request.layout, files, request.server)
+        actions = [f"would begin: {word}" for word in words]
         pending = next_object(state, encrypted=bool(request.packing.recipients), limit=request.segment_bytes)
     if pending is not None:
         actions.append(f"would store {pending.path} ({pending.length} bytes) in {request.store.where()}")
@@ -164,33 +203,30 @@ def _pass(
     actions = _observe(request, state, spool, pins, files, warnings)
     if actions or not request.agreed:
         request.host.write(state)
+    if request.agreed and next_object(state, encrypted=True) is not None:
+        still_known(request.store, request.instance)
     if not request.agreed and not _agree(request, state):
         fresh = ArchiveState(request.instance, state.uuid, request.store.where(), gaps=state.gaps)
         state.__dict__.update(fresh.__dict__)
         actions = ["the repository holds no archive yet", *_observe(request, state, spool, [], files, warnings)]
-    sizes = {key: os.fstat(fd).st_size for key, fd in files.fds.items()}
-    pending = state.pending
-    if pending is not None:
-        if not still_wanted(state, pending, sizes):
-            pending = None
-        else:
-            stored = committed_before(request.store, pending)
-            if stored is not None:
-                count(state, pending, stored, files)
-                actions.append(f"{pending.path} was stored before")
-                pending = None
-    if pending is None:
-        pending = next_object(state, encrypted=bool(request.packing.recipients), limit=request.segment_bytes)
+    pending = _pending(request, state, files, actions)
+    if pending is not None and pending is not state.pending and taken(state, pending, request.store):
+        words = "the repository holds more than this host knows of, by another that writes to it or from its future"
+        actions.append(words)
+        lost_sight(state, words)
+        actions += _observe(request, state, spool, [], files, warnings)
+        pending = _pending(request, state, files, actions)
     done: dict[str, Any] | None = None
     state.pending = pending
     if pending is not None:
+        pending.sha256 = hash_of(state, pending, files)
         request.host.write(state)
         _prepare(request)
         shipped = ship(state, pending, request.store, request.packing, files, request.server)
         done = {"path": shipped.path, "size": shipped.length, "stored_size": shipped.stored}
         actions.append(f"stored {shipped.path} ({shipped.length} bytes) in {request.store.where()}")
         with acting_as_owner(request.paths.dir):
-            spool.hold(_wanted(state), files)
+            spool.hold(_wanted(state), files, _notes(state))
     state.last_error = ""
     state.last_pass = state.last_success = now()
     request.host.write(state)
@@ -202,35 +238,35 @@ def _observe(
     request: ArchiveRequest, state: ArchiveState, spool: Spool, pins: list[Pin], files: Files, warnings: list[str]
 ) -> list[str]:
     """Look at the AOF, follow it, and hold on to its files within the bound. Returns what happened in words."""
-    sizes = {pin.key: pin.size for pin in pins}
-    with Files() as looked:
-        look = look_at(request.paths, request.layout, looked)
-        for key in list(looked.fds):
-            files.add(key, looked.fds.pop(key))
-    for seen in (*look.increments, *((look.base,) if look.base else ())):
-        sizes[seen.key] = seen.size
-    actions = follow(state, look, Held(sizes, _changed(state, files)))
     with acting_as_owner(request.paths.dir):
-        why = spool.hold(_wanted(state), files)
+        waiting = waiting_names(spool)
+        look, held = see(state, request.paths, request.layout, pins, files, request.server)
+    actions = follow(state, look, held)
+    with acting_as_owner(request.paths.dir):
+        why = spool.hold(_wanted(state), files, _notes(state))
         if why:
             warnings.append(f"bytes that the server removes before they are shipped will be lost: {why}")
+        elif waiting:
+            drop_waiting(spool, waiting)
         actions += _bound(request, state, look, spool, files)
     run_id = request.server.get("run_id", "")
     state.run_id = run_id or state.run_id
     return actions
 
 
-def _changed(state: ArchiveState, files: Files) -> list[tuple[str, int]]:
-    """The files that do not hold any more what was shipped of them."""
-    return [
-        track.key
-        for track in state.tracks
-        if track.key in files.fds and track.tail and _is_changed(files.fds[track.key], track.shipped, track.tail)
-    ]
-
-
-def _is_changed(fd: int, shipped: int, tail: str) -> bool:
-    return os.fstat(fd).st_size < shipped or tail_of(fd, shipped) != tail
+def _pending(request: ArchiveRequest, state: ArchiveState, files: Files, actions: list[str]) -> Pending | None:
+    """The object to ship: the one that was under way, unless it was stored before or cannot be read; else the next."""
+    sizes = {key: os.fstat(fd).st_size for key, fd in files.fds.items()}
+    pending = state.pending
+    if pending is not None and still_wanted(state, pending, sizes):
+        stored = committed_before(request.store, pending)
+        if stored is None:
+            return pending
+        if pending.sha256 in ("", hash_of(state, pending, files)):
+            count(state, pending, stored, files)
+            actions.append(f"{pending.path} was stored before")
+    state.pending = None
+    return next_object(state, encrypted=bool(request.packing.recipients), limit=request.segment_bytes)
 
 
 def _wanted(state: ArchiveState) -> dict[tuple[str, str], tuple[str, int]]:
@@ -239,6 +275,11 @@ def _wanted(state: ArchiveState) -> dict[tuple[str, str], tuple[str, int]]:
     if state.base is not None:
         wanted[(state.base.epoch, state.base.name)] = state.base.key
     return wanted
+
+
+def _notes(state: ArchiveState) -> dict[str, dict[str, Any]]:
+    """What each epoch goes on from, and since when it gives data: should the state be lost, nothing else tells it."""
+    return {track.epoch: {"after": track.after, "time": track.time} for track in state.tracks}
 
 
 def _bound(request: ArchiveRequest, state: ArchiveState, look: Look, spool: Spool, files: Files) -> list[str]:
@@ -253,5 +294,5 @@ def _bound(request: ArchiveRequest, state: ArchiveState, look: Look, spool: Spoo
     reason = "the disk was almost full" if crowded else f"the spool reached its bound of {request.spool_bytes} bytes"
     if not let_go(state, look, f"{reason} before all was archived"):
         return []
-    spool.hold(_wanted(state), files)
+    spool.hold(_wanted(state), files, _notes(state))
     return [f"let go of {held} bytes in {spool.root}: {reason}"]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .._errors import RepositoryError, ServerError
+from .._errors import NotFoundError, RepositoryError, ServerError
 from .._repository.layout import ArchiveName, archived_path
 from .._repository.pipeline import Packing, quietly_abort, store_chunks
 from .._repository.store import Store
@@ -100,16 +100,36 @@ def committed_before(store: Store, pending: Pending) -> str | None:
             digest.update(data)
 
 
+def taken(state: ArchiveState, pending: Pending, store: Store) -> bool:
+    """Whether an object stands already where one is to be stored that this host never began to store."""
+    track = None if pending.kind == "base" else _track(state, pending)
+    if track is not None and track.again:
+        return False
+    try:
+        store.size(pending.path)
+    except NotFoundError:
+        return False
+    return True
+
+
+def hash_of(state: ArchiveState, pending: Pending, files: Files) -> str:
+    """The SHA-256 of the bytes of an object as they stand in the file now."""
+    found = _Hash()
+    for chunk in bytes_of(_descriptor(state, pending, files), pending.offset, pending.offset + pending.length):
+        found.write(chunk)
+    return found.digest.hexdigest()
+
+
 def ship(
     state: ArchiveState, pending: Pending, store: Store, packing: Packing, files: Files, server: Mapping[str, str]
 ) -> Shipped:
-    """Store one object and count it. Raises RedisBackupError; then nothing is stored, and nothing counted."""
+    """Store one object, its hash known, and count it.
+
+    Raises RedisBackupError; then nothing is stored, and nothing counted.
+    """
     fd = _descriptor(state, pending, files)
     end = pending.offset + pending.length
-    first = _Hash()
-    for chunk in bytes_of(fd, pending.offset, end):
-        first.write(chunk)
-    sha256 = first.digest.hexdigest()
+    sha256 = pending.sha256
     segment = _segment(state, pending, sha256, server)
     second = _Hash()
     sink = store.create(pending.path)

@@ -58,14 +58,27 @@ class Archived:
         """The offset from which on nothing in the epoch's file was written before the time `late`."""
         names = self.increments(epoch)
         low, high = 0, len(names)
+        if names:  # most epochs are needed as a whole, or not at all: their ends are known
+            last, first = (self._lower(names[number]) for number in (-1, 0))
+            if last is None or last < late:
+                return epoch.reach
+            if first is not None and first >= late:
+                return names[0].offset
         while low < high:
             middle = (low + high) // 2
-            lower = self.header(names[middle]).lower
+            lower = self._lower(names[middle])
             if lower is not None and lower >= late:
                 high = middle
             else:
                 low = middle + 1
         return names[low].offset if low < len(names) else epoch.reach
+
+    def _lower(self, name: ArchiveName) -> float | None:
+        """Before which time nothing in an object was written; None where nobody knows. Reading it tells of damage."""
+        try:
+            return self.header(name).lower
+        except DamagedError:
+            return None
 
     def newest(self) -> Segment | None:
         """The header of the newest object that was read."""

@@ -33,7 +33,8 @@ class Track:
     """One file of the AOF that grows (or grew), and how much of it has been shipped.
 
     `after` holds the epoch that this one goes on from. `clocks` are (size, before, after) for sizes above `shipped`;
-    `lower` is the last time at which the file was known to be no longer than `shipped`.
+    `lower` is the last time at which the file was known to be no longer than `shipped`. `again`: how long its last
+    object is was forgotten, so that object is stored once more.
     """
 
     epoch: str
@@ -50,6 +51,7 @@ class Track:
     after: dict[str, Any] | None = None
     time: float | None = None
     told: bool = False
+    again: bool = False
 
     @property
     def key(self) -> tuple[str, int]:
@@ -81,7 +83,7 @@ class Track:
     def ship(self, end: int) -> None:
         """Everything below `end` is in the repository."""
         self.shipped = end
-        self.told = True
+        self.told, self.again = True, False
         passed = [before for size, before, _after in self.clocks if size <= end]
         self.lower = max([*passed, *([] if self.lower is None else [self.lower])], default=None)
         self.clocks = [clock for clock in self.clocks if clock[0] > end]
@@ -117,7 +119,10 @@ class Left:
 
 @dataclass
 class Pending:
-    """An object that may have been committed since: it is counted, or the same bytes are shipped under that name."""
+    """An object that may have been committed since: it is counted, or the same bytes are shipped under that name.
+
+    `sha256` is that of its bytes as they stood in the file when they were read for it.
+    """
 
     path: str
     epoch: str
@@ -126,6 +131,7 @@ class Pending:
     offset: int
     length: int
     last: bool = False
+    sha256: str = ""
 
 
 @dataclass
@@ -134,7 +140,8 @@ class ArchiveState:
 
     `tracks` are in the order of their numbers. `based` is the epoch whose base was shipped last, `base_key` that base.
     `covered_from` is the earliest time since which all can be recovered without a gap, as far as this host knows.
-    `unsure`: the repository was never reached yet, so what it holds is not known.
+    `unsure`: the repository was never reached yet, so what it holds is not known. `off`: the server was seen with its
+    AOF off since the last look. `folder` is the inode of the AOF's folder. `last_epoch` was begun last.
     """
 
     instance: str
@@ -161,6 +168,9 @@ class ArchiveState:
     run_id: str = ""
     turn: str = ""
     unsure: bool = False
+    off: bool = False
+    folder: int = 0
+    last_epoch: str = ""
 
     def note_gap(self, start: float | None, end: float | None, reason: str) -> None:
         """Record a time that cannot be recovered; one that begins where the last one did only lengthens it."""
@@ -247,10 +257,16 @@ def _unusable(path: str, error: OSError) -> RepositoryError:
     )
 
 
-def _parse(document: dict[str, Any], instance: str) -> ArchiveState:
+def _parse(document: Any, instance: str) -> ArchiveState:
+    if not isinstance(document, dict):
+        raise TypeError("it is no state of an archive")
     if document.pop("format") != FORMAT or document["instance"] != instance:
         raise ValueError("it is not of this instance, or its format is not known to this version")
     document["tracks"] = [Track(**each) for each in document["tracks"]]
     for name, kind in (("base", Base), ("left", Left), ("pending", Pending)):
         document[name] = kind(**document[name]) if document[name] is not None else None
+    times = [document[name] for name in ("covered_from", "covered_to", "looked", "last_pass", "last_success")]
+    times += [each[end] for each in document["gaps"] for end in ("from", "to")]
+    if not all(each is None or isinstance(each, (int, float)) for each in times):
+        raise TypeError("a time in it is no number")
     return ArchiveState(**document)

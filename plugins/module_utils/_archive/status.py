@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
 from .._errors import RedisBackupError
 from .._server.paths import Paths
 from .._times import now, to_iso
-from .look import Files, layout_of, look_at
+from .look import Files, layout_of
+from .owner import acting_as_owner
+from .see import foresee
 from .spool import spool_bytes
 from .state import ArchiveHost, ArchiveState
 
@@ -23,24 +26,25 @@ def archive_status(host: ArchiveHost, instance: str, paths: Paths) -> dict[str, 
 
 
 def told(state: ArchiveState, paths: Paths) -> dict[str, Any]:
-    """A state as `archive`, with the lag as the live files are at this moment."""
+    """A state as `archive`, with the lag and the gaps as the live files are at this moment."""
     recoverable = state.covered_from is not None and state.covered_to is not None
-    lag_bytes = _lag_bytes(state, paths)
+    ahead = _ahead(state, paths)
+    lag_bytes = sum(track.left for track in ahead.tracks)
     lag: float | None = None
     if state.covered_to is not None:
         lag = 0.0 if lag_bytes == 0 else round(max(now() - state.covered_to, 0.0), 3)
-    gaps = [_gap(each["from"], each["to"], each["reason"]) for each in state.gaps]
-    if state.broken is not None and state.broken["from"] is not None:
-        gaps.append(_gap(state.broken["from"], None, state.broken["reason"]))
+    gaps = [_gap(each["from"], each["to"], each["reason"]) for each in ahead.gaps]
+    if ahead.broken is not None and ahead.broken["from"] is not None:
+        gaps.append(_gap(ahead.broken["from"], None, ahead.broken["reason"]))
     return {
         "epoch": state.tracks[-1].epoch if state.tracks else state.left.epoch if state.left else None,
         "first_time": _iso(state.covered_from) if recoverable else None,
         "last_time": _iso(state.covered_to),
         "lag_seconds": lag,
         "lag_bytes": lag_bytes,
-        "base_bytes_left": state.base.size - state.base.shipped if state.base else 0,
+        "base_bytes_left": ahead.base.size - ahead.base.shipped if ahead.base else 0,
         "gaps": gaps,
-        "spool_bytes": _room(paths),
+        "spool_bytes": _room(paths, state.instance),
         "last_pass": _iso(state.last_pass),
         "last_success": _iso(state.last_success),
         "last_error": state.last_error or None,
@@ -51,25 +55,21 @@ def told(state: ArchiveState, paths: Paths) -> dict[str, Any]:
     }
 
 
-def _lag_bytes(state: ArchiveState, paths: Paths) -> int:
-    """Bytes of increments that are not in the repository: of the files as they are now, else as they were seen."""
-    left = {track.key: track.left for track in state.tracks}
-    shipped = {track.key: track.shipped for track in state.tracks}
-    done = (state.left.name, state.left.inode) if state.left else None
+def _ahead(state: ArchiveState, paths: Paths) -> ArchiveState:
+    """The state as the next pass would find it; as it is where the AOF cannot be looked at."""
+    ahead = copy.deepcopy(state)
     if paths.dir:
         try:
-            with Files() as files:
-                for seen in look_at(paths, layout_of(paths, ()), files).increments:
-                    if seen.key != done:
-                        left[seen.key] = max(seen.size - shipped.get(seen.key, 0), 0)
+            with Files() as files, acting_as_owner(paths.dir):
+                foresee(ahead, paths, layout_of(paths, ()), files)
         except (RedisBackupError, OSError):
-            pass
-    return sum(left.values())
+            return state
+    return ahead
 
 
-def _room(paths: Paths) -> int:
+def _room(paths: Paths, instance: str) -> int:
     try:
-        return spool_bytes(paths.dir) if paths.dir and os.path.isdir(paths.dir) else 0
+        return spool_bytes(paths.dir, instance) if paths.dir and os.path.isdir(paths.dir) else 0
     except (RedisBackupError, OSError):
         return 0
 

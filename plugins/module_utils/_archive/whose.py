@@ -73,6 +73,16 @@ def agree_archive(
     return identity, bool(archived)
 
 
+def still_known(store: Store, instance: str) -> None:
+    """Raise RepositoryError when the repository has no archive of the instance: it had when we began."""
+    if not _archived_identity(store, instance):
+        raise RepositoryError(
+            f"{store.where()} holds no archive of {instance} any more",
+            untouched="Nothing was archived",
+            hint="Mount the share again; if it was emptied on purpose, restart the agent: a new archive begins then",
+        )
+
+
 def tell_backups(host: HostState, instance: str, identity: str) -> None:
     """Let the backups of this host use the same UUID, where we may write what they remember."""
     with contextlib.suppress(RedisBackupError):

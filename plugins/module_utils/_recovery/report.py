@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._times import in_words, to_iso
+from .._times import from_iso, in_words, to_iso
 
 
 def timed_phases(marks: Sequence[Mapping[str, Any]], ended_at: float, *, failed: bool) -> list[dict[str, Any]]:
@@ -50,6 +50,9 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
     restore: Mapping[str, Any] = run.get("restore") or {}
     rto = round(ended_at - marks[0]["at"], 2) if recovered and marks else None
     rpo = assessment.get("rpo_seconds") if recovered else None
+    moment = _moment(restore)
+    if recovered and moment and assessment.get("failed_at"):
+        rpo = max(from_iso(assessment["failed_at"]) - from_iso(moment), 0.0)
     targets = run.get("targets") or {}
     report = {
         "format": 1,
@@ -73,15 +76,17 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
         "passed_over": list(assessment.get("passed_over", [])),
         "repository_problems": dict(assessment.get("repository_problems", {})),
         "backup": {
-            "label": backup.get("label"),
-            "time": backup.get("time"),
+            "label": restore["label"] if moment else backup.get("label"),
+            "time": moment or backup.get("time"),
             "repository": run.get("repository"),
-            "keys": (backup.get("keys") or {}).get("total"),
+            "keys": restore.get("keys") if moment else (backup.get("keys") or {}).get("total"),
             "encrypted": backup.get("encrypted"),
             "server": (backup.get("server") or {}).get("version"),
         }
         if backup
         else None,
+        "source": dict(restore.get("source") or {}),
+        "precision_seconds": restore.get("precision_seconds"),
         "previous_data": restore.get("previous_dir") or None,
         "phases": timed_phases(marks, ended_at, failed=failed),
         "checks": list(run.get("checks", [])),
@@ -89,6 +94,11 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
     report["lost"] = _lost(report)
     report["next_steps"] = _next_steps(report)
     return report
+
+
+def _moment(restore: Mapping[str, Any]) -> str:
+    """The time to which commands were replayed, where it was not a backup that was restored as it is."""
+    return str(restore.get("recovered_to", "")) if str(restore.get("label", "")).endswith("_point") else ""
 
 
 def _lost(report: Mapping[str, Any]) -> str:
@@ -101,6 +111,11 @@ def _lost(report: Mapping[str, Any]) -> str:
         return f"Not settled. The backup {backup['label']} holds the data of {backup['time']}."
     if not report["rpo_seconds"]:
         return f"No write: the backup {backup['label']} is not older than the failure."
+    if str(backup["label"]).endswith("_point"):
+        return (
+            f"The writes of {in_words(report['rpo_seconds'])}: from {backup['time']}, up to which the AOF was "
+            f"replayed, to the failure at {report['failed_at']} (as told by {report['failed_at_source']})."
+        )
     return (
         f"The writes of {in_words(report['rpo_seconds'])}: from {backup['time']}, when the backup {backup['label']} "
         f"was taken, to the failure at {report['failed_at']} (as told by {report['failed_at_source']})."

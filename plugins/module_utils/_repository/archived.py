@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._errors import RepositoryError
@@ -93,6 +93,14 @@ def show_archive(stores: Sequence[Store], instance: str) -> dict[str, Any]:
             newest = max(each.modified for _name, each in objects)
             shown.append((newest, {"repository": store.name, **_shown(objects, newest)}))
     return max(shown, key=lambda item: item[0])[1] if shown else {}
+
+
+def covers(archive: Mapping[str, Any], at: float | None) -> bool | None:
+    """Whether a time lies between the first and the last of what `show_archive` tells; None without either. Pure."""
+    if at is None or not archive:
+        return None
+    first, last = archive["first_time"], archive["last_time"]
+    return first is not None and from_iso(first) <= at <= from_iso(last)
 
 
 def _shown(objects: Sequence[Listed], newest: float) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def list_backups(
             continue
         for copy in copies:
             _merge(merged.setdefault(copy.label, Entry(instance, copy.label)), copy, store.name)
-    return sorted(merged.values(), key=lambda e: (e.manifest.snapshot_time if e.manifest else 0.0, e.label))
+    return sorted(merged.values(), key=lambda e: e.order)
 
 
 def _merge(entry: Entry, copy: Entry, name: str) -> None:

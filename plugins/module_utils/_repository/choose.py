@@ -29,7 +29,7 @@ def newest_before(entries: Sequence[Entry], at: float | None = None, engine: str
         and (at is None or e.manifest.snapshot_time <= at)
         and (engine is None or e.manifest.engine == engine)
     ]
-    return max(fitting, key=lambda e: (e.manifest.snapshot_time, e.label) if e.manifest else (0.0, ""), default=None)
+    return max(fitting, key=lambda e: e.order, default=None)
 
 
 def passed_over(

@@ -40,6 +40,13 @@ class Entry:
         return self.manifests[self.stores[0].name] if self.stores else None
 
     @property
+    def order(self) -> tuple[float, int, str]:
+        """What sorts backups by the age of their data; times are whole seconds, so the later one of a second is told by
+        its serial."""
+        manifest = self.manifest
+        return (manifest.snapshot_time, manifest.serial, self.label) if manifest else (0.0, 0, self.label)
+
+    @property
     def usable(self) -> bool:
         """Whether some repository holds it whole, as far as listing, manifest and verifications tell."""
         return bool(self.stores)

@@ -33,7 +33,7 @@ from .._snapshot.checker import check_file
 from .._snapshot.proof import CheckReport
 from .fetch import lay_out, settle, sync
 from .layout import DataLayout
-from .ownership import Ownership
+from .ownership import Ownership, own_files
 from .request import Options
 
 _UNTOUCHED = "The live data was not touched"
@@ -119,9 +119,8 @@ def make_rdb(
 def loaded_aof(home: str, databases: int, loader: Loader, names: tuple[str, str] = (DIR, FILE)) -> Iterator[Holder]:
     """A throw-away server that has loaded the AOF in `home`, which lies there under `names`."""
     if os.geteuid() == 0:
-        for root, folders, files in os.walk(home, topdown=False):
-            for name in [*files, *folders]:
-                os.lchown(os.path.join(root, name), *loader.user)
+        for fd in own_files(home):
+            os.fchown(fd, *loader.user)
     lines = ["appendonly yes", f"appendfilename {quote_arg(names[1])}"]
     lines += [f"appenddirname {quote_arg(names[0])}"] if program_version(loader.program)[1] >= (7, 0) else []
     with holder(loader.program, home, loader.user, databases, lines) as loaded:

@@ -19,6 +19,7 @@ from .._server.compatibility import REFUSES, compatibility, made_of
 from .._server.instance import Instance
 from .._server.memory import available_memory
 from .._snapshot.checker import check_file
+from .aof import Loader, make_rdb
 from .fetch import fetch_rdb, lay_out
 from .guards import target_of
 from .layout import DataLayout
@@ -43,17 +44,38 @@ class PlannedConversion:
         return f"by {wanted.loader_title} ({wanted.loader}) for {wanted.target.title}"
 
 
-def _used_memory(manifest: Manifest, rdb_size: int) -> int:
+def _used_memory(manifest: Manifest, size: int) -> int:
     told = manifest.document["server"].get("used_memory_bytes")
-    return told if isinstance(told, int) and told > 0 else rdb_size * _UNPACKED
+    return told if isinstance(told, int) and told > 0 else size * _UNPACKED
 
 
-def space_to_convert(manifest: Manifest, rdb: StoredFile) -> int:
+def space_to_convert(manifest: Manifest, data: StoredFile) -> int:
     """Bytes that the files of a conversion take beside the staged data: the data as commands, twice."""
-    return 2 * max(_used_memory(manifest, rdb.size), rdb.size * _UNPACKED)
+    used = _used_memory(manifest, data.size)
+    return 2 * max(used, data.size * _UNPACKED if data.kind == "rdb" else used)
 
 
-def plan_conversion(instance: Instance, manifest: Manifest, options: Options) -> PlannedConversion:
+def space_to_load(manifest: Manifest, data: StoredFile) -> int:
+    """Bytes that the RDB takes which is made of an AOF."""
+    return _used_memory(manifest, data.size)
+
+
+def require_memory(manifest: Manifest, data: StoredFile) -> None:
+    """Raise RestoreError when this host has too little memory for a throw-away server that loads the backup."""
+    needed = _used_memory(manifest, data.size) * 6 // 5 + _MEMORY_MARGIN
+    available = available_memory()
+    if available is not None and available < needed:
+        raise RestoreError(
+            f"this host has {available} bytes of memory left; {manifest.label} has to be loaded by a throw-away server "
+            f"beside the running one first, which needs about {needed}",
+            untouched=_UNTOUCHED,
+            hint="Do it on another host: restore it there (with convert: true where needed), and back that server up",
+        )
+
+
+def plan_conversion(
+    instance: Instance, manifest: Manifest, data: StoredFile, options: Options
+) -> PlannedConversion:
     """How the backup is converted. Raises RedisBackupError for what would not do, or would lose too much."""
     made, target = made_of(manifest.document), target_of(instance)
     verdict = compatibility(made, target, options.convert_drop)
@@ -66,16 +88,6 @@ def plan_conversion(instance: Instance, manifest: Manifest, options: Options) ->
             untouched=_UNTOUCHED,
             hint=f"To do without them, give convert_drop: [{', '.join(loss.name for loss in lost)}]",
         )
-    rdb = manifest.file("rdb")
-    needed = _used_memory(manifest, rdb.size if rdb else 0) * 6 // 5 + _MEMORY_MARGIN
-    available = available_memory()
-    if available is not None and available < needed:
-        raise RestoreError(
-            f"this host has {available} bytes of memory left; the conversion of {manifest.label} loads it beside the "
-            f"running server and needs about {needed}",
-            untouched=_UNTOUCHED,
-            hint="Convert it on another host: restore it there with convert: true, and back that server up",
-        )
     what = f"{manifest.label} of {manifest.instance}"
     wanted = Conversion(what, made, target, loader, title, instance.program(), options.convert_drop)
     return PlannedConversion(wanted, instance.title)
@@ -85,13 +97,13 @@ def convert_data(
     planned: PlannedConversion,
     store: Store,
     manifest: Manifest,
-    rdb: StoredFile,
+    data: StoredFile,
     staged: str,
     layout: DataLayout,
     owner: Ownership,
     options: Options,
 ) -> tuple[int, int, list[str]]:
-    """Fetch the RDB, convert it, and lay the result ready: its keys, those that expire, and what is to be told.
+    """Fetch the backup, convert it, and lay the result ready: its keys, those that expire, and what is to be told.
 
     All of it happens in the folder of this restore, on the data's own file system.
     """
@@ -99,8 +111,13 @@ def convert_data(
     folder = os.path.join(os.path.dirname(staged), "convert")
     os.mkdir(folder, PRIVATE_DIR)
     path = os.path.join(source_home(folder), DUMP)
-    fetch_rdb(store, manifest, rdb, path, wanted.loader, wanted.loader_title, options)
-    done = convert(wanted, folder, manifest.keys)
+    keys = manifest.keys
+    if data.kind == "rdb":
+        fetch_rdb(store, manifest, data, path, wanted.loader, wanted.loader_title, options)
+    else:
+        loader = Loader(wanted.loader, wanted.loader_title, (owner.uid, owner.gid))
+        keys = make_rdb(store, manifest, data, folder, path, loader, options).keys
+    done = convert(wanted, folder, keys)
     fd = open_plain(done.path)
     try:
         report = check_file(wanted.program, fd)
@@ -108,9 +125,9 @@ def convert_data(
         checked = os.fstat(fd)
     finally:
         os.close(fd)
-    if not report.ok or not manifest.keys - done.may_lack <= report.keys <= manifest.keys:
+    if not report.ok or not keys - done.may_lack <= report.keys <= keys:
         raise IncompatibleError(
-            f"{wanted.what} was converted to {report.keys} of its {manifest.keys} keys, and {planned.title} would not "
+            f"{wanted.what} was converted to {report.keys} of its {keys} keys, and {planned.title} would not "
             f"load them as a whole: {report.words}",
             untouched=_UNTOUCHED,
             hint="Restore into a server of the version that made it, and tell us",

@@ -29,7 +29,7 @@ from .._snapshot.checker import RdbChecker
 from .._snapshot.proof import CheckReport
 from .journal import Journal, Placed, Workspace
 from .layout import DataLayout
-from .ownership import Ownership
+from .ownership import Ownership, own_files
 from .request import Options
 
 _UNTOUCHED = "The live data was not touched"
@@ -134,12 +134,10 @@ def lay_out(staged: str, layout: DataLayout, owner: Ownership) -> None:
 
 def settle(staged: str, owner: Ownership) -> None:
     """Give all that is staged to the server's user, and make its names durable."""
-    for root, _folders, files in os.walk(staged):
-        for name in files:
-            owner.give(os.path.join(root, name))
-        if root != staged:
-            owner.give(root)
-        fsync_dir(root)
+    for fd in own_files(staged):
+        owner.give(fd)
+        os.fsync(fd)
+    fsync_dir(staged)
 
 
 def sync(path: str) -> None:

@@ -37,7 +37,11 @@ class Placed:
 
 @dataclass
 class Journal:
-    """One restore of one data directory. File names are relative to the data directory, times ISO 8601 UTC."""
+    """One restore of one data directory. File names are relative to the data directory, times ISO 8601 UTC.
+
+    `keys` may be wrong by `room`; `loads` is what is staged, `rdb` or `aof`. `point` tells of a recovery to a
+    moment what was asked for, how near it came, and what it was made of.
+    """
 
     id: str
     state: str
@@ -62,6 +66,9 @@ class Journal:
     over: str = ""
     uuid: str = ""
     converted: str = ""
+    room: int = 0
+    loads: str = "rdb"
+    point: dict[str, Any] = field(default_factory=dict)
 
 
 def new_id() -> str:

@@ -35,10 +35,11 @@ class TextFile:
 
 @dataclass(frozen=True)
 class DataLayout:
-    """The files to stage, and the top-level names to swap in."""
+    """The files to stage, and the top-level names to swap in. `aof_only` where the server will load its AOF alone."""
 
     rdb: tuple[LinkFile, ...]
     texts: tuple[TextFile, ...] = ()
+    aof_only: bool = False
 
     @property
     def top_names(self) -> list[str]:
@@ -84,4 +85,4 @@ def data_layout(paths: Paths, version: tuple[int, ...], *, aof: bool, rdb: bool)
         links.append(LinkFile(paths.appendfilename, copy=True))
     if rdb:
         links.append(LinkFile(paths.dbfilename))
-    return DataLayout(tuple(links), tuple(texts))
+    return DataLayout(tuple(links), tuple(texts), aof and not rdb)

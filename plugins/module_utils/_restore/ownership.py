@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .._errors import RestoreError
@@ -29,15 +31,37 @@ class Ownership:
     dir_mode: int = _DIR_MODE
     context: bytes = b""
 
-    def give(self, path: str) -> None:
-        """Give a file or directory to the server's user. Raises PermissionError (an OSError) when we may not."""
-        is_dir = os.path.isdir(path)
-        os.chmod(path, self.dir_mode if is_dir else self.file_mode)
-        if (os.stat(path).st_uid, os.stat(path).st_gid) != (self.uid, self.gid):
-            os.chown(path, self.uid, self.gid)
+    def give(self, fd: int) -> None:
+        """Give an open file or directory to the server's user. Raises PermissionError (an OSError) when we may not."""
+        found = os.fstat(fd)
+        os.fchmod(fd, self.dir_mode if stat.S_ISDIR(found.st_mode) else self.file_mode)
+        if (found.st_uid, found.st_gid) != (self.uid, self.gid):
+            os.fchown(fd, self.uid, self.gid)
         if self.context:
             with contextlib.suppress(OSError):
-                os.setxattr(path, _CONTEXT, self.context)
+                os.setxattr(fd, _CONTEXT, self.context)
+
+
+def own_files(directory: str) -> Iterator[int]:
+    """All files and directories below one that we made, open, each before that which it lies in. No link is followed.
+
+    The server's user may put anything in the place of the directory: what is not ours ends in RestoreError or OSError.
+    """
+    top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(top).st_uid != os.geteuid():
+            raise RestoreError(f"{directory} is not the directory that was made", hint="Look who writes there")
+        for root, _folders, names, folder in os.fwalk(".", topdown=False, dir_fd=top):
+            for name in names:
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+                try:
+                    yield fd
+                finally:
+                    os.close(fd)
+            if root != ".":
+                yield folder
+    finally:
+        os.close(top)
 
 
 def _context(path: str) -> bytes:

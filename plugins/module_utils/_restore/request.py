@@ -10,16 +10,21 @@ from typing import Any
 
 from .._repository.identity import HostState
 from .._repository.store import Store
+from .point_plan import Point
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which backup: of `instance`, with `label`, or the newest whose data is not newer than `at` (UTC seconds)."""
+    """Which backup: of `instance`, with `label`, or the newest whose data is not newer than `at` (UTC seconds).
+
+    With a `point`, that moment, where an archive or backups of the AOF can give it.
+    """
 
     store: Store
     instance: str
     label: str | None = None
     at: float | None = None
+    point: Point | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ def result_of(workspace: Workspace, journal: Journal) -> dict[str, Any]:
     """The value `restore` of redis_restore."""
     previous = workspace.previous(journal)
     staged = workspace.staged(journal)
+    point = journal.point
+    whole = {"kind": "backup", "repository": journal.repository, "label": journal.label}
     return {
         "id": journal.id,
         "label": journal.label,
@@ -32,7 +34,12 @@ def result_of(workspace: Workspace, journal: Journal) -> dict[str, Any]:
         "snapshot_time": journal.snapshot_time,
         "target_time": journal.target_time,
         "rpo_seconds": max(from_iso(journal.target_time) - from_iso(journal.snapshot_time), 0.0),
+        "recovered_to": point.get("recovered_to", journal.snapshot_time),
+        "precision_seconds": point.get("precision_seconds", 0.0),
+        "source": point.get("source", whole),
         "keys": journal.keys,
+        "keys_room": journal.room,
+        "loaded_keys": journal.keys if journal.loads == "rdb" else None,
         "expires": journal.expires,
         "converted": journal.converted,
         "server_files": [entry.path for entry in journal.placed],

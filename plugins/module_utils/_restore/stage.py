@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._errors import DamagedError, NotFoundError, RestoreError
@@ -14,12 +15,13 @@ from .._repository.catalog import list_backups, read_entry
 from .._repository.choose import choose, passed_over
 from .._repository.identity import require_name
 from .._repository.layout import is_label
-from .._repository.manifest import Manifest, StoredFile
+from .._repository.manifest import DATA_KINDS, Manifest, StoredFile
 from .._server.instance import Instance
 from .._times import now, to_iso
+from .aof import fetch_aof, fetch_as_rdb
 from .closing import writes_are_closed
 from .commit import commit
-from .conversion import convert_data, plan_conversion, space_to_convert
+from .conversion import convert_data, plan_conversion, require_memory, space_to_convert, space_to_load
 from .fetch import fetch_data, fetch_server_files
 from .guards import (
     check_identities,
@@ -32,16 +34,18 @@ from .guards import (
     require_space,
     require_startup_agrees,
     restore_running,
+    target_of,
 )
 from .journal import Journal, Workspace, new_id
 from .layout import DataLayout, aof_at_next_start, data_layout
-from .ownership import find_ownership
+from .ownership import Ownership, find_ownership
 from .request import Options, Outcome, Selection
 from .results import data_listing, planned_listing, result_of
 from .swap import roll_back
 
 _UNTOUCHED = "The live data was not touched"
-_GOES_ON = ("staged", "activating", "active")
+GOES_ON = ("staged", "activating", "active")
+INTERRUPTED = ("activating", "rolling_back")
 
 
 def stage(instance: Instance, selection: Selection, options: Options) -> Outcome:
@@ -50,43 +54,123 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     Raises RedisBackupError, and then leaves nothing behind; the server keeps running whatever happens.
     """
     manifest, notes = find_backup(selection)
+    directory, layout, workspace = look(instance, options)
+    verdict = require_loadable(instance, manifest, options)
+    check_identities(manifest, options)
+    data = _data(manifest)
+
+    def is_selected(journal: Journal) -> bool:
+        return _is_selected(journal, manifest, selection)
+
+    standing = standing_restore(instance, workspace, layout, is_selected, notes, options)
+    if standing is not None:
+        return standing
+    conversion = None if verdict.loads else plan_conversion(instance, manifest, data, options)
+    as_it_is = conversion is None and (data.kind == "rdb" or _takes_aof(instance, manifest, layout))
+    more = 0 if as_it_is else space_to_load(manifest, data)
+    if not as_it_is:
+        require_memory(manifest, data)
+    require_space(directory, data, layout, space_to_convert(manifest, data) if conversion else more)
+    what = f"{manifest.label} of {manifest.instance} from {selection.store.where()}"
+    if options.check_mode:
+        undo = ["would roll the interrupted restore back"] if is_interrupted(workspace) else []
+        diff = planned_listing(directory, instance.paths.data_names(), layout.top_names, manifest)
+        convert = [f"would convert it, because {verdict.words}; {conversion.words}"] if conversion else []
+        return Outcome(True, [*notes, *undo, f"would stage {what} into {workspace.root}", *convert], None, diff)
+    values = {
+        "source_instance": manifest.instance,
+        "repository": selection.store.name,
+        "label": manifest.label,
+        "snapshot_time": manifest.document["snapshot_time"],
+        "target_time": to_iso(selection.at if selection.at is not None else now()),
+        "keys": manifest.keys,
+        "expires": manifest.expires,
+        "uuid": manifest.uuid if manifest.instance == instance.name else "",
+        "room": manifest.key_room if as_it_is else 0,
+        "loads": data.kind if as_it_is else "rdb",
+    }
+
+    def fill(journal: Journal, owner: Ownership) -> list[str]:
+        told: list[str] = []
+        places = (selection.store, manifest, data, workspace.staged(journal), layout, owner, options)
+        if conversion:
+            journal.converted = conversion.words
+            journal.keys, journal.expires, told = convert_data(conversion, *places)
+        elif data.kind == "rdb":
+            fetch_data(instance, *places)
+        elif as_it_is:
+            fetch_aof(instance, selection.store, manifest, data, workspace.staged(journal), owner, options)
+        else:
+            report = fetch_as_rdb(instance, *places)
+            journal.keys, journal.expires = report.keys, report.expires
+            told.append("made an RDB of the AOF, which the server will start from")
+        journal.placed = fetch_server_files(instance, selection.store, manifest, workspace, journal, options)
+        return [*told, f"staged {what}"]
+
+    return lay_ready(instance, workspace, layout, values, fill, notes, options)
+
+
+def look(instance: Instance, options: Options) -> tuple[str, DataLayout, Workspace]:
+    """The data directory, the files to stage, and the workspace. Raises RestoreError where nothing may be restored."""
     directory = require_data_dir(instance, create=not options.check_mode)
     require_restorable_role(instance)
     require_startup_agrees(instance)
     if options.close_writes:
         require_openable(instance)
-    verdict = require_loadable(instance, manifest, options)
     require_renamable(directory, instance.paths.data_names())
-    check_identities(manifest, options)
-    layout = plan_layout(instance)
-    rdb = _rdb(manifest)
-    workspace = Workspace(directory)
-    open_now = workspace.current() if os.path.isdir(directory) else None
+    return directory, plan_layout(instance), Workspace(directory)
+
+
+def standing_restore(
+    instance: Instance,
+    workspace: Workspace,
+    layout: DataLayout,
+    is_selected: Callable[[Journal], bool],
+    notes: list[str],
+    options: Options,
+) -> Outcome | None:
+    """What to answer when the very same was staged, or restored, before; None when there is something to do.
+
+    A restore that was about to be closed is closed, which `notes` then tell.
+    """
+    open_now = workspace.current() if os.path.isdir(workspace.data_dir) else None
     if open_now is not None:
         require_own(instance, open_now)
     if open_now is not None and open_now.state == "committing" and not options.check_mode:
         notes += commit(instance, options).actions
         open_now = None
     fits = open_now is not None and (open_now.state != "staged" or open_now.install == layout.top_names)
-    if fits and open_now is not None and open_now.state in _GOES_ON and _is_selected(open_now, manifest, selection):
-        _require_no_new_writes(instance, open_now)
-        return Outcome(False, [], _with_live(result_of(workspace, open_now), instance))
+    if fits and open_now is not None and open_now.state in GOES_ON and is_selected(open_now):
+        require_no_new_writes(instance, open_now)
+        return Outcome(False, [], with_live(result_of(workspace, open_now), instance))
     last = next(iter(workspace.journals()), None)
-    if last is not None and last.state == "committed" and not options.force and _is_selected(last, manifest, selection):
+    if last is not None and last.state == "committed" and not options.force and is_selected(last):
         told = [*notes, f"{last.label} was restored before; force: true restores it again"]
-        return Outcome(bool(notes), told, _with_live(result_of(workspace, last), instance))
-    conversion = None if verdict.loads else plan_conversion(instance, manifest, options)
-    require_space(directory, rdb, layout, space_to_convert(manifest, rdb) if conversion else 0)
-    what = f"{manifest.label} of {manifest.instance} from {selection.store.where()}"
-    interrupted = open_now is not None and open_now.state in ("activating", "rolling_back")
-    if options.check_mode:
-        undo = ["would roll the interrupted restore back"] if interrupted else []
-        diff = planned_listing(directory, instance.paths.data_names(), layout.top_names, manifest)
-        convert = [f"would convert it, because {verdict.words}; {conversion.words}"] if conversion else []
-        return Outcome(True, [*notes, *undo, f"would stage {what} into {workspace.root}", *convert], None, diff)
+        return Outcome(bool(notes), told, with_live(result_of(workspace, last), instance))
+    return None
+
+
+def is_interrupted(workspace: Workspace) -> bool:
+    """Whether a swap was cut short."""
+    open_now = workspace.current() if os.path.isdir(workspace.data_dir) else None
+    return open_now is not None and open_now.state in INTERRUPTED
+
+
+def lay_ready(
+    instance: Instance,
+    workspace: Workspace,
+    layout: DataLayout,
+    values: Mapping[str, Any],
+    fill: Callable[[Journal, Ownership], list[str]],
+    notes: list[str],
+    options: Options,
+) -> Outcome:
+    """Open a restore with the `values` of its journal, and have `fill` lay its data ready; what that raises undoes it.
+
+    A swap that was cut short is undone first: the previous data is back in place, whatever becomes of the new.
+    """
     workspace.prepare()
-    # A swap that was cut short is undone first: the previous data is back in place, whatever becomes of the new.
-    actions = roll_back(instance, options).actions if interrupted else []
+    actions = roll_back(instance, options).actions if is_interrupted(workspace) else []
     with locked(workspace.lock_path, busy=restore_running(instance)):
         actions += [*notes, *(f"removed the remains of {name}" for name in workspace.forget_unfinished())]
         replaced = [j for j in workspace.journals() if j.state == "staged"]
@@ -95,34 +179,19 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
             id=new_id(),
             state="staging",
             instance=instance.name,
-            source_instance=manifest.instance,
-            repository=selection.store.name,
-            label=manifest.label,
-            snapshot_time=manifest.document["snapshot_time"],
             created=to_iso(now()),
-            target_time=to_iso(selection.at if selection.at is not None else now()),
-            keys=manifest.keys,
-            expires=manifest.expires,
             data_names=instance.paths.data_names(),
             install=layout.top_names,
             config_file=instance.paths.config_file,
             service=instance.place.service,
             over=active.id if active else "",
-            uuid=manifest.uuid if manifest.instance == instance.name else "",
+            **values,
         )
         workspace.save(journal)
         try:
             owner = find_ownership(instance)
             journal.owner = [owner.uid, owner.gid]
-            places = (selection.store, manifest, rdb, workspace.staged(journal), layout, owner, options)
-            if conversion:
-                journal.converted = conversion.words
-                journal.keys, journal.expires, told = convert_data(conversion, *places)
-                actions += told
-            else:
-                fetch_data(instance, *places)
-            actions.append(f"staged {what}")
-            journal.placed = fetch_server_files(instance, selection.store, manifest, workspace, journal, options)
+            actions += fill(journal, owner)
             workspace.save(journal, "staged")
         except BaseException:
             remove_tree(workspace.folder(journal))
@@ -131,11 +200,11 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
             remove_tree(workspace.folder(older))
             actions.append(f"removed what {older.id} had staged of {older.label}")
     actions += [f"will put {p.path} in place" for p in journal.placed]
-    restore = _with_live(result_of(workspace, journal), instance)
+    restore = with_live(result_of(workspace, journal), instance)
     return Outcome(True, actions, restore, data_listing(journal, workspace))
 
 
-def _require_no_new_writes(instance: Instance, journal: Journal) -> None:
+def require_no_new_writes(instance: Instance, journal: Journal) -> None:
     """Raise RestoreError for an active restore whose server takes writes: going on could throw them away."""
     if journal.state == "active" and instance.facts is not None and not writes_are_closed(instance):
         raise RestoreError(
@@ -145,7 +214,7 @@ def _require_no_new_writes(instance: Instance, journal: Journal) -> None:
         )
 
 
-def _with_live(restore: dict[str, Any], instance: Instance) -> dict[str, Any]:
+def with_live(restore: dict[str, Any], instance: Instance) -> dict[str, Any]:
     """The result with what the running server would lose if it were just stopped: `persisted` is false when it holds
     data that neither an AOF nor a save at its end would keep."""
     facts = instance.facts
@@ -175,7 +244,7 @@ def find_backup(selection: Selection) -> tuple[Manifest, list[str]]:
 
 
 def _is_selected(journal: Journal, manifest: Manifest, selection: Selection) -> bool:
-    return (journal.label, journal.source_instance, journal.repository) == (
+    return not journal.point and (journal.label, journal.source_instance, journal.repository) == (
         manifest.label,
         manifest.instance,
         selection.store.name,
@@ -193,8 +262,14 @@ def plan_layout(instance: Instance) -> DataLayout:
     return data_layout(instance.paths, instance.version()[1], aof=aof, rdb=rdb)
 
 
-def _rdb(manifest: Manifest) -> StoredFile:
-    found = manifest.file("rdb")
+def _data(manifest: Manifest) -> StoredFile:
+    found = next((file for file in manifest.files if file.kind in DATA_KINDS), None)
     if found is None:
-        raise DamagedError(f"{manifest.label} of {manifest.instance} has no RDB", untouched=_UNTOUCHED)
+        raise DamagedError(f"{manifest.label} of {manifest.instance} has no RDB and no AOF", untouched=_UNTOUCHED)
     return found
+
+
+def _takes_aof(instance: Instance, manifest: Manifest, layout: DataLayout) -> bool:
+    """Whether the AOF can be laid where the instance loads it, as it is."""
+    there, needed = target_of(instance).databases, manifest.aof.get("databases")
+    return layout.aof_only and (there is None or not isinstance(needed, int) or needed <= there)

@@ -15,8 +15,9 @@ from .._repository.open import open_store
 from .._server.instance import Instance
 from .commit import commit
 from .journal import Workspace
+from .point import stage_point
+from .point_plan import parse_point
 from .request import Options, Outcome, Selection
-from .stage import stage
 from .swap import activate, roll_back
 
 
@@ -25,10 +26,12 @@ def selection_of(params: Mapping[str, Any], instance: str) -> Selection | None:
     if not params["repository"]:
         return None
     entry = {**params["repository"], "create": False}
-    at = moment(params["at"])
-    if at is not None and params["label"] != "latest":
-        raise RestoreError("label and at exclude each other", untouched="Nothing was changed")
-    return Selection(open_store(entry), params["source_instance"] or instance, params["label"], at)
+    point = parse_point(params["at"], params["before_command"])
+    if point is not None and params["label"] != "latest":
+        other = "at" if params["at"] is not None else "before_command"
+        raise RestoreError(f"label and {other} exclude each other", untouched="Nothing was changed")
+    at = None if point is None or point.second is None else moment(params["at"])
+    return Selection(open_store(entry), params["source_instance"] or instance, params["label"], at, point)
 
 
 def restore_step(state: str, instance: Instance, selection: Selection | None, options: Options) -> Outcome:
@@ -54,7 +57,7 @@ def _step(state: str, instance: Instance, selection: Selection | None, options: 
     if state == "staged":
         if selection is None:
             raise RestoreError("state: staged needs a repository", untouched="Nothing was changed")
-        return stage(instance, selection, options)
+        return stage_point(instance, selection, options)
     if state == "active":
         return activate(instance, selection, options)
     if state == "rolled_back":

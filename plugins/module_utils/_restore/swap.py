@@ -163,6 +163,12 @@ def _require_same(instance: Instance, journal: Journal, selection: Selection | N
             untouched="Nothing was changed",
             hint="Stage the one you want first, or name the open one",
         )
+    if selection.point is not None and journal.point and journal.point["asked"] != selection.point.asked:
+        raise RestoreError(
+            f"the open restore of {instance.title} is of {journal.point['words']}, not of {selection.point.words}",
+            untouched="Nothing was changed",
+            hint="Stage the one you want first, or leave at and before_command out",
+        )
 
 
 def _swap_in(workspace: Workspace, journal: Journal, directory: str) -> list[str]:

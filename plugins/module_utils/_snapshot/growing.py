@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 
@@ -75,8 +76,11 @@ class GrowingDump:
             path = unfinished_dump(os.path.dirname(self._save.place.path), self._save.server_pid)
             if path:
                 with contextlib.suppress(OSError):  # renamed since, or not readable for us
-                    self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                    return False
+                    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                    if stat.S_ISREG(os.fstat(fd).st_mode):
+                        self._fd = fd
+                        return False
+                    os.close(fd)  # a pipe would be waited for without end: no server makes one
             if self._save.ended():
                 return True
             time.sleep(_PAUSE)

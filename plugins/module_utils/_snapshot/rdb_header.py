@@ -18,6 +18,7 @@ from .._server.versions import RdbFormat
 HEADER_BYTES = 1024
 _AUX = 0xFA
 _EOF = 0xFF
+_LONGEST_TIME = 11  # digits: what is longer is no date
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class RdbHeader:
     @property
     def ctime(self) -> int:
         text = self.aux.get("ctime", "")
-        return int(text) if text.isdecimal() else 0
+        return int(text) if text.isdecimal() and len(text) <= _LONGEST_TIME else 0
 
     @property
     def writer(self) -> tuple[str, str]:

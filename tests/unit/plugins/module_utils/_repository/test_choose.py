@@ -36,6 +36,16 @@ def test_newest_before(times: list[int], at: int) -> None:
     assert newest_before(entries, engine="aof") is None
 
 
+def test_of_one_second_the_later_one_is_newer() -> None:
+    """An AOF and an RDB may carry one time: their labels do not tell which came later."""
+    store = MemoryStore()
+    put(store, label="20261122T000000Z_rdb", serial=7)
+    later = put(store, label="20261122T000000Z_aof", serial=8)
+    entries = list_backups([store], NAME)
+    newest = newest_before(entries)
+    assert newest is not None and newest.label == entries[-1].label == later
+
+
 def test_choose() -> None:
     store = MemoryStore()
     first, second = put(store, T0), put(store, T0 + 60)

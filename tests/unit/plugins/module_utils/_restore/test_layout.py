@@ -32,10 +32,10 @@ OLD_AOF = LinkFile("appendonly.aof", copy=True)  # 6.2 appends to it: never a ha
 @pytest.mark.parametrize(
     ("version", "aof", "rdb", "layout", "top", "copies"),
     [
-        ((7, 0, 15), True, False, DataLayout((BASE,), (MANIFEST,)), ["appendonlydir"], 1),
+        ((7, 0, 15), True, False, DataLayout((BASE,), (MANIFEST,), True), ["appendonlydir"], 1),
         ((9, 1, 2), True, True, DataLayout((BASE, DUMP), (MANIFEST,)), ["appendonlydir", "dump.rdb"], 1),
         ((8, 2), False, True, DataLayout((DUMP,)), ["dump.rdb"], 1),
-        ((6, 2, 14), True, False, DataLayout((OLD_AOF,)), ["appendonly.aof"], 1),
+        ((6, 2, 14), True, False, DataLayout((OLD_AOF,), aof_only=True), ["appendonly.aof"], 1),
         ((6, 2, 14), True, True, DataLayout((OLD_AOF, DUMP)), ["appendonly.aof", "dump.rdb"], 2),
         ((6, 2, 14), False, True, DataLayout((DUMP,)), ["dump.rdb"], 1),
     ],

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RestoreError
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore import ownership
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.fetch import settle
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.ownership import (
     Ownership,
     find_ownership,
+    own_files,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.connection import Login, Server
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import Instance, Place
@@ -49,13 +51,49 @@ def modes(path: Path) -> tuple[int, int, int]:
     return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
 
 
+def give(owner: Ownership, path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    owner.give(fd)
+    os.close(fd)
+
+
+def test_own_files_come_each_before_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "dir" / "inner").mkdir(parents=True)
+    for name in ("file", "dir/one", "dir/inner/two"):
+        (tmp_path / name).write_text("")
+    found = [os.readlink(f"/proc/self/fd/{fd}").removeprefix(f"{tmp_path}/") for fd in own_files(str(tmp_path))]
+    assert found == ["dir/inner/two", "dir/inner", "dir/one", "dir", "file"]
+
+
+@as_root
+def test_no_planted_link_is_followed(tmp_path: Path) -> None:
+    """The server's user owns the data directory: it may swap what is being staged there for a link to anywhere."""
+    precious = tmp_path / "etc"
+    precious.mkdir()
+    (precious / "shadow").write_text("")
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.mkdir()
+    os.chown(theirs, UID, GID)
+    os.link(precious / "shadow", theirs / "dump.rdb")
+    ours.mkdir()
+    (ours / "dump.rdb").symlink_to(precious / "shadow")
+    (tmp_path / "link").symlink_to(precious)
+    for place in (theirs, ours, tmp_path / "link"):
+        with pytest.raises((RestoreError, OSError)):
+            settle(str(place), Ownership(UID, GID))
+    (ours / "dump.rdb").unlink()
+    (ours / "appendonlydir").symlink_to(precious)
+    settle(str(ours), Ownership(UID, GID))
+    assert (modes(precious)[1:], modes(precious / "shadow")[1:]) == ((0, 0), (0, 0))
+
+
 def test_give(tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     (tmp_path / "file").write_text("")
     owner = Ownership(UID, GID, file_mode=0o640, dir_mode=0o750)
     for name in ("dir", "file"):
-        owner.give(str(tmp_path / name))
-        owner.give(str(tmp_path / name))
+        give(owner, tmp_path / name)
+        give(owner, tmp_path / name)
     assert modes(tmp_path / "file") == (0o640, UID, GID)
     assert modes(tmp_path / "dir") == (0o750, UID, GID)
 
@@ -68,7 +106,7 @@ def test_the_context_is_copied(tmp_path: Path, attribute: str) -> None:
     (tmp_path / "new").write_text("")
     (tmp_path / "newdir").mkdir()
     for name in ("new", "newdir"):
-        owner.give(str(tmp_path / name))
+        give(owner, tmp_path / name)
         assert os.getxattr(tmp_path / name, attribute) == CONTEXT
 
 
@@ -77,14 +115,14 @@ def test_without_a_context_none_is_set(tmp_path: Path, attribute: str) -> None:
     owner = find_ownership(instance_in(tmp_path))
     assert owner.context == b""
     (tmp_path / "new").write_text("")
-    owner.give(str(tmp_path / "new"))
+    give(owner, tmp_path / "new")
     assert attribute not in os.listxattr(tmp_path / "new")
 
 
 def test_a_context_that_cannot_be_set_hinders_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership, "_CONTEXT", "nonsense.x")
     (tmp_path / "new").write_text("")
-    Ownership(os.geteuid(), os.getegid(), file_mode=0o600, context=CONTEXT).give(str(tmp_path / "new"))
+    give(Ownership(os.geteuid(), os.getegid(), file_mode=0o600, context=CONTEXT), tmp_path / "new")
     assert modes(tmp_path / "new")[0] == 0o600
 
 

@@ -13,12 +13,15 @@ NAS = {"name": "nas", "type": "posix", "path": "/nas", "create": True}
 
 
 def test_selection() -> None:
-    params = {"repository": None, "source_instance": None, "label": "latest", "at": None}
+    params = {"repository": None, "source_instance": None, "label": "latest", "at": None, "before_command": None}
     assert selection_of(params, "db") is None
     chosen = selection_of({**params, "repository": NAS, "at": "@7"}, "db")
     assert chosen is not None
     assert (chosen.instance, chosen.label, chosen.at, chosen.store.name) == ("db", "latest", 7.0, "nas")
     with pytest.raises(RestoreError, match="label and at exclude each other"):
         selection_of({**params, "repository": NAS, "at": "@7", "label": "20261122T235141Z_rdb"}, "db")
+    newest = selection_of({**params, "repository": NAS, "at": "latest", "before_command": "flushall"}, "db")
+    assert newest is not None and newest.at is None and newest.point is not None
+    assert (newest.point.second, newest.point.command_text) == (None, "FLUSHALL")
     other = selection_of({**params, "repository": NAS, "source_instance": "old"}, "db")
     assert other is not None and other.instance == "old"
