@@ -33,7 +33,7 @@ from support.waiting import wait_for, wait_for_aof
 from .conftest import MakeServer
 
 RATE = 2000
-BOUND = 64 << 20
+BOUND = 256 << 20
 
 
 class Away(Archived):
