@@ -532,8 +532,7 @@ def test_rdb_after_aof_and_back(any_build: Build, make_server: MakeServer, tmp_p
     }
 
 
-
-
+@pytest.mark.long
 def test_recovered_by_the_playbooks(any_build: Build, make_server: MakeServer, tmp_path: Path, age_key: AgeKey) -> None:
     site = Site(aof_server(make_server, any_build), tmp_path, age_key)
     server = site.server

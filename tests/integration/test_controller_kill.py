@@ -34,7 +34,7 @@ def test_a_controller_killed_at_a_random_instant(
     site.lose_the_disk()
     site.play("disaster_recovery").ok()
     lasted = time.monotonic() - begun
-    for _round in range(20 if pytestconfig.getoption("--long") else 4):
+    for _round in range(20 if pytestconfig.getoption("--long") else 2):
         site.lose_the_disk()
         site.play("disaster_recovery", kill_after=chance.uniform(0.2, 1.0) * lasted)
         again = site.play("disaster_recovery", {"redis_disaster_recovery_confirm": "multiframe"}).ok()

@@ -28,9 +28,9 @@ _VALUE = 2000  # bytes: a server hands its file to the disk in pieces of 4 kB an
 
 
 @pytest.fixture
-def server(build: Build, make_server: Callable[..., RedisProcess]) -> RedisProcess:
+def server(layout: Build, make_server: Callable[..., RedisProcess]) -> RedisProcess:
     """A server whose saves take their time: some microseconds for each key."""
-    made = make_server(build, conf={"rdbcompression": "no", "save": "3600 1"})
+    made = make_server(layout, conf={"rdbcompression": "no", "save": "3600 1"})
     with made.client() as client, client.pipeline(transaction=False) as pipe:
         for number in range(KEYS):
             pipe.set(f"key:{number}", os.urandom(_VALUE))
@@ -97,10 +97,10 @@ def test_a_finished_dump_is_read_where_the_unfinished_one_cannot_be_seen(
 
 
 def test_the_unfinished_dump_of_a_neighbour_is_not_taken(
-    server: RedisProcess, build: Build, make_server: Callable[..., RedisProcess]
+    server: RedisProcess, make_server: Callable[..., RedisProcess]
 ) -> None:
     """Two servers that share a directory, and save at the same time."""
-    other = make_server(build, conf={"dir": str(server.data_dir), "dbfilename": "other.rdb", "save": "3600 1"})
+    other = make_server(server.build, conf={"dir": str(server.data_dir), "dbfilename": "other.rdb", "save": "3600 1"})
     with other.client() as client:
         client.set("mine", "other")
         client.config_set("rdb-key-save-delay", "60000000")
