@@ -24,7 +24,7 @@ from .truncate import CutPlan, plan_cut
 
 _UNTOUCHED = "Nothing was changed"
 _CHUNK = 1024 * 1024
-_STAMP = re.compile(rb"\r\n#TS:([0-9]{1,12})\r\n")
+_STAMP = re.compile(rb"\r\n#TS:([0-9]{1,12})(?=\r\n)")
 _COMMAND = re.compile(rb"\r\n\*[0-9]{1,6}\r\n\$[0-9]{1,9}\r\n")
 _REACH = 64  # bytes that one of these may be long
 

@@ -87,7 +87,7 @@ def apart(state: ArchiveState, look: Look, server: Mapping[str, str]) -> str:
     if server.get("role") == "slave":
         return "the server is a replica, which may have taken over its primary's data anew"
     if state.folder and look.folder and state.folder != look.folder:
-        return "the AOF's folder is another one"
+        return "the AOF's folder is another one, as after a restore"
     run_id = server.get("run_id", "")
     if look.layout == SINGLE and state.run_id and run_id and run_id != state.run_id:
         return "the server was started in between"

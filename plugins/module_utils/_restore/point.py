@@ -14,49 +14,33 @@ from typing import Any
 from .._archive.coverage import Chain, Epoch
 from .._archive.sparse import Archived, survey_archive
 from .._errors import DamagedError, IncompatibleError, NotFoundError, RestoreError
-from .._files import PRIVATE_DIR, free_bytes, make_dirs, remove_tree
+from .._files import PRIVATE_DIR, make_dirs, remove_tree
 from .._repository.catalog import list_backups
 from .._repository.choose import newest_before
 from .._repository.identity import require_name
 from .._repository.layout import make_label
 from .._repository.manifest import Manifest
 from .._repository.store import Store
-from .._server.compatibility import Made, compatibility
-from .._server.facts import parse_version
 from .._server.instance import Instance
-from .._server.memory import available_memory
 from .._server.programs import program_version
-from .._server.versions import format_of
 from .._times import now, to_iso
 from .aof import DIR, FILE, Loader, loaded_aof, save_rdb
 from .fetch import fetch_server_files, lay_out, settle, sync
-from .guards import check_identities, require_loadable, target_of
+from .guards import target_of
 from .journal import Journal
-from .layout import DataLayout
 from .ownership import Ownership
 from .point_backup import lay_backup
 from .point_cut import Decision
 from .point_fetch import Target, lay_chain, lay_up_to, needed_bytes, search_chain
+from .point_guards import Candidate, require_fit, require_memory, require_room
 from .point_plan import Point, clock_steps, require_one_time
 from .point_sources import Sources, not_covered, not_found
 from .request import Options, Outcome, Selection
 from .stage import is_interrupted, lay_ready, look, stage, standing_restore
 
 _UNTOUCHED = "The live data was not touched"
-_MARGIN = 16 * 1024 * 1024
-_MEMORY_MARGIN = 64 * 1024 * 1024
-_UNPACKED = 3  # how much larger than its RDB a data set is, where no backup tells
 _DATABASES = 1024
 _WAYS = 8  # so many chains of the archive are tried at most, where objects are damaged
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """One way to the moment: a chain of the archive, or a backup. `size` is what it takes on the disk."""
-
-    size: int
-    chain: Chain | None = None
-    backup: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +86,7 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
     if not candidates:
         raise not_covered(sources, point)
     directory, layout, workspace = look(instance, options)
-    _require_fit(instance, archived, candidates, options)
+    require_fit(instance, archived, candidates, options)
     if point.second is not None and archived is not None:
         chain = candidates[0].chain
         require_one_time(clock_steps(_known(archived, chain)) if chain is not None else [], point.second)
@@ -118,8 +102,8 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
         return standing
     companion = _companion(sources, point)
     as_aof = layout.aof_only
-    _require_room(directory, candidates[0].size, layout, as_aof=as_aof)
-    _require_memory(candidates[0], companion)
+    require_room(directory, candidates[0].size, layout, as_aof=as_aof)
+    require_memory(candidates[0], companion)
     what = f"{point.words} of {selection.instance} from {store.where()}"
     if options.check_mode:
         undo = ["would roll the interrupted restore back"] if is_interrupted(workspace) else []
@@ -167,7 +151,7 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
 
 
 def _ends(decision: Decision) -> str:
-    exact = "exactly" if not decision.precision else f"short of at most {decision.precision:g} s"
+    exact = "exactly" if not decision.precision else f"short by at most {decision.precision:g} s"
     return f"all that was executed up to {to_iso(decision.recovered_to)}, {exact}"
 
 
@@ -194,18 +178,18 @@ def _no_history(sources: Sources, point: Point) -> NotFoundError:
     )
 
 
-def _candidates(sources: Sources, archived: Archived | None, point: Point) -> list[_Candidate]:
+def _candidates(sources: Sources, archived: Archived | None, point: Point) -> list[Candidate]:
     """All ways to the moment, those of the fewest bytes first; for a command, the archive before the backups."""
     found = []
     if archived is not None:
         chains = sources.chains(point)[:_WAYS]
-        found = [_Candidate(needed_bytes(archived, chain.epochs, point), chain=chain) for chain in chains]
+        found = [Candidate(needed_bytes(archived, chain.epochs, point), chain=chain) for chain in chains]
     reach = _archived_to(sources) or 0.0
     for manifest in sources.backups(point):
         data = next((file for file in manifest.files if file.kind == "aof"), None)
         newer = manifest.snapshot_time > reach
         if data is not None and (point.second is not None or not found or newer):
-            found.append(_Candidate(data.size, backup=manifest))
+            found.append(Candidate(data.size, backup=manifest))
     if point.second is not None and not point.command:
         return sorted(found, key=lambda each: each.size)
     return found
@@ -215,29 +199,6 @@ def _known(archived: Archived, chain: Chain) -> list[Any]:
     """The headers that are known of a chain, in the order in which they were written."""
     names = [name for epoch in chain.epochs for name in archived.increments(epoch)]
     return [archived.headers[name] for name in names if name in archived.headers]
-
-
-def _require_fit(
-    instance: Instance, archived: Archived | None, candidates: Sequence[_Candidate], options: Options
-) -> None:
-    """Raise IncompatibleError when the target cannot load what was archived, or is too old for it."""
-    first = candidates[0]
-    if first.backup is not None:
-        require_loadable(instance, first.backup, replace(options, convert=False))
-        check_identities(first.backup, options)
-        return
-    newest = archived.newest() if archived is not None else None
-    if newest is None or not newest.server.get("version"):
-        return
-    flavour, version = newest.server.get("flavour", "redis"), parse_version(newest.server["version"])
-    verdict = compatibility(Made(flavour, version, format_of(flavour, version)), target_of(instance))
-    if not verdict.loads:
-        raise IncompatibleError(
-            f"{instance.title} cannot load what was archived of {newest.instance}: {verdict.words}",
-            untouched=_UNTOUCHED,
-            hint="Recover the moment into a server of the version that was archived, or newer of the same flavour, and "
-            "migrate a backup of that one",
-        )
 
 
 def _companion(sources: Sources, point: Point) -> Manifest | None:
@@ -253,37 +214,7 @@ def _uuid(archived: Archived | None, companion: Manifest | None) -> str:
     return newest.uuid if newest is not None else companion.uuid if companion is not None else ""
 
 
-def _require_room(directory: str, size: int, layout: DataLayout, *, as_aof: bool) -> None:
-    """Raise RestoreError when there is no room for what is laid, and for the RDBs that are made of it."""
-    place = directory if os.path.isdir(directory) else os.path.dirname(directory)
-    needed = size * (1 if as_aof else 1 + layout.copies) + _MARGIN
-    free = free_bytes(place)
-    if free < needed:
-        raise RestoreError(
-            f"{place} has {free} bytes left, staging needs {needed} (the current data is kept beside the restored)",
-            untouched="Nothing was changed",
-            hint="Free or add room there; closed restores below .redis_backup keep previous data that may go",
-        )
-
-
-def _require_memory(candidate: _Candidate, companion: Manifest | None) -> None:
-    """Raise RestoreError when a throw-away server would not have the memory to load it."""
-    used = companion.document["server"].get("used_memory_bytes") if companion is not None else None
-    if not isinstance(used, int) or used <= 0:
-        base = candidate.chain.epochs[0].base if candidate.chain is not None else []
-        used = (base[0].total or 0) * _UNPACKED if base else candidate.size
-    needed = used * 6 // 5 + _MEMORY_MARGIN
-    available = available_memory()
-    if available is not None and available < needed:
-        raise RestoreError(
-            f"this host has {available} bytes of memory left; what is recovered is loaded by a throw-away server "
-            f"first, which needs about {needed}",
-            untouched=_UNTOUCHED,
-            hint="Stop the server that is to be restored, which frees its memory, or recover on another host",
-        )
-
-
-def _lay(work: _Work, candidates: Sequence[_Candidate]) -> tuple[_Laid, list[str]]:
+def _lay(work: _Work, candidates: Sequence[Candidate]) -> tuple[_Laid, list[str]]:
     """Lay the moment by the first way that is whole; (what was laid, what is to be told)."""
     told: list[str] = []
     first: DamagedError | None = None
@@ -325,7 +256,7 @@ def _ranges(ranges: Sequence[tuple[int, int]]) -> str:
     return ", ".join(f"{to_iso(first)} to {to_iso(last)}" for first, last in ranges[-8:])
 
 
-def _lay_one(work: _Work, candidate: _Candidate) -> _Laid:
+def _lay_one(work: _Work, candidate: Candidate) -> _Laid:
     chain = candidate.chain
     if chain is not None and work.archived is not None:
         decision, _paths = lay_chain(work.archived, chain, chain.epochs, work.point, work.target)
@@ -432,6 +363,3 @@ def _prove(folder: str, target: Target, databases: int, loader: Loader, point: P
             hint="Look who writes below the data directory",
         )
     return keys, expires
-
-
-

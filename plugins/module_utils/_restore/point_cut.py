@@ -22,6 +22,7 @@ from .point_plan import STEP, WRITE_DELAY, Point
 
 _UNTOUCHED = "The live data was not touched"
 _LATE = WRITE_DELAY + STEP
+_MATCHES = 1000  # that are remembered
 
 
 class Position(NamedTuple):
@@ -73,6 +74,7 @@ class Follower:
         self._second: int | None = None  # of the last annotation
         self._stamped = False
         self._found: list[tuple[Position, int | None]] = []
+        self._reached: list[tuple[Position, float]] = []  # by the clocks, before each piece that holds a match
         self._lost = 0
         self._title = ""
 
@@ -111,7 +113,10 @@ class Follower:
     def feed(self, segment: Segment, data: bytes) -> None:
         """The next object of the file. Raises DamagedError for what is no command, RestoreError for a wrong clock."""
         for piece, sample in _pieces(segment, data, self._point.end):
+            matches = self._watch.count if self._watch is not None else 0
             self._reader.feed(piece)
+            if self._watch is not None and self._watch.count > matches and self._clock is not None:
+                self._reached = [*self._reached[-_MATCHES:], (self._clock.raw, self._clock.before)]
             damage = self._reader.damage
             if damage is not None and self._reader.late is None:
                 raise DamagedError(
@@ -161,7 +166,7 @@ class Follower:
         if watch is not None:
             self._found += [(Position(self._file, each.offset), _second(each, self._second)) for each in watch.found]
             self._lost += watch.count - len(watch.found)
-            self._found = self._found[-1000:]
+            self._found = self._found[-_MATCHES:]
         self._stamped = self._stamped or reader.first_stamp is not None
         if reader.last_stamp is not None:
             self._second = reader.last_stamp
@@ -199,8 +204,7 @@ class Follower:
 
     def _time_at(self, position: Position) -> float:
         """The time of a place without an annotation before it: as the clocks tell."""
-        clock = self._clock
-        return clock.before if clock is not None and clock.raw <= position else self._first
+        return max((before for raw, before in self._reached if raw <= position), default=self._first)
 
     def _by_time(self) -> Decision:
         end, cut = self._point.end, self._cut

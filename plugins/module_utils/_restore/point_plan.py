@@ -170,7 +170,7 @@ def nearest_words(ranges: Sequence[tuple[int, int]], second: int) -> str:
     before = max((last for _first, last in ranges if last < second), default=None)
     behind = min((first for first, _last in ranges if first > second), default=None)
     near = [to_iso(each) for each in (before, behind) if each is not None]
-    return " and ".join(near)
+    return ("times are " if len(near) > 1 else "time is ") + " and ".join(near)
 
 
 def clock_steps(segments: Iterable[Segment]) -> list[tuple[float, float]]:

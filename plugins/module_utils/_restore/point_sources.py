@@ -92,7 +92,7 @@ def not_covered(sources: Sources, point: Point) -> NotFoundError:
     why = f", which lies in a gap of the archive: {within[-1].get('reason')}" if within else ""
     hints = []
     if second is not None and ranges:
-        hints.append(f"The nearest covered times are {nearest_words(ranges, second)}")
+        hints.append(f"The nearest covered {nearest_words(ranges, second)}")
     hints.append(f"Covered are {ranges_words(ranges)}")
     if second is not None:
         older = newest_before(sources.entries, float(second + 1))

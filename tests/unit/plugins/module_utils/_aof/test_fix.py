@@ -173,3 +173,5 @@ def test_commands_behind_damage_are_counted_across_pieces(tmp_path: Path) -> Non
     path = tmp_path / "file"
     path.write_bytes(b"junk\r\n" + one * 3000 + STAMP % 150 + one)
     assert search(str(path), 0) == (3001, 150)
+    path.write_bytes(b"junk\r\n" + STAMP % 150 + STAMP % 160 + one)
+    assert search(str(path), 0) == (1, 160)

@@ -125,6 +125,17 @@ def test_before_a_command() -> None:
     assert decide(file, before("SET A")).stamp is None
 
 
+def test_the_time_of_a_command_without_annotations_is_the_last_look_before_it() -> None:
+    one, flush = command("SET", "a", "1"), command("FLUSHALL")
+    data = one + flush + one + flush + one
+    clocks = [(len(one), 10.0, 10.1), (len(one + flush + one), 20.0, 20.1), (len(data), 30.0, 30.1)]
+    for sizes in ([], [len(one)], [len(one + flush) + 3, 7]):
+        file = [segments(data, sizes, clocks)]
+        assert decide(file, before("FLUSHALL")) == Decision((0, len(one + flush + one)), 20.0, 0.0, "end", 20)
+        assert decide(file, before("FLUSHALL", 12)).recovered_to == 10.0
+    assert decide([segments(flush, [], [(len(flush), 10.0, 10.1)])], before("FLUSHALL")).recovered_to == 0.0
+
+
 def test_damage_and_torn_ends() -> None:
     whole = stamp(10) + command("SET", "a", "1")
     torn = whole + b"*2\r\n$3\r\nGE"

@@ -80,7 +80,8 @@ def test_the_cheapest_chain_that_reaches_the_seconds_end() -> None:
     assert chains_for(found, Point(100)) == []
     assert chains_for(found, Point()) == [new, old]
     assert seconds_of(found.ranges) == [(9, 99)]
-    assert nearest_words([(9, 99), (200, 300)], 150) == "1970-01-01T00:01:39Z and 1970-01-01T00:03:20Z"
+    assert nearest_words([(9, 99), (200, 300)], 150) == "times are 1970-01-01T00:01:39Z and 1970-01-01T00:03:20Z"
+    assert nearest_words([(9, 99), (200, 300)], 301) == "time is 1970-01-01T00:05:00Z"
 
 
 def segment(number: int, *clocks: tuple[int, float, float]) -> Segment:
