@@ -87,7 +87,7 @@ EXAMPLES = r"""
       recipients:
         - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
   register: pass
-  until: not pass.more
+  until: pass is failed or not pass.more  # each pass but the last is shown as a retry
   retries: 1000
   delay: 0
 

@@ -478,6 +478,7 @@ def test_prune_lets_old_epochs_go_and_the_catalog_tells_the_archive(multi: Archi
     (one,) = pruned["repositories"]
     assert planned["changed"] and planned["repositories"][0]["epochs"] == one["epochs"]
     assert len(one["epochs"]) == 3 and one["freed_bytes"] > 0
+    assert all(f"test: epoch {epoch} of the archive\n" in planned["diff"]["before"] for epoch in one["epochs"])
     again = run_module("redis_backup_prune", {**common, "keep": {"last": 1}})
     assert not again["changed"]
     left = run_module("redis_backup_info", common)

@@ -1,127 +1,157 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A history of awkward writes, each noted with the second in which the server executed it; and its rebuilding."""
+"""A history of backups without waiting for years: one real backup, stored again and again under other times."""
 
 from __future__ import annotations
 
-import random
-import threading
+import contextlib
+import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import redis
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import NotFoundError
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.identity import (
+    HostState,
+    write_identity,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.layout import make_label
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.manifest import seal
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.open import open_store
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.store import Store
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._times import to_iso
 
-from support.aofs import rewrite
-from support.dataset import raw, server_version
+from support.modules import run_module
+from support.s3 import S3Server
+from support.servers import RedisProcess
 
-Words = tuple[Any, ...]
-_DATABASES = 3
+INSTANCE = "shop"
+FILES = {"SHA256SUMS", "dump.rdb.zst", "manifest.json", "server.tar.zst"}
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Commands that were executed one behind the other in a database, between two times of the server's clock."""
+class Template:
+    """A real backup: what its manifest says, and the bytes of its other files by their names."""
 
-    number: int
-    database: int
-    commands: tuple[Words, ...]
-    before: float
-    after: float
-    transaction: bool = False
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+
+    @classmethod
+    def made(cls, server: RedisProcess, place: Path) -> Template:
+        """Back `server` up into a new folder, and read what was made."""
+        entry = {"name": "template", "path": str(place / "repository"), "create": True}
+        common = {**server.connection, "instance": INSTANCE, "state_dir": str(place / "state")}
+        made = run_module("redis_backup", {**common, "repositories": [entry]})["backup"]
+        folder = place / "repository" / INSTANCE / "backup" / made["label"]
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        return cls(json.loads(files.pop("manifest.json")), files)
 
     @property
-    def second(self) -> int | None:
-        """The second of all of them; None when it changed meanwhile."""
-        return int(self.before) if int(self.before) == int(self.after) else None
+    def uuid(self) -> str:
+        return str(self.manifest["uuid"])
+
+    def copy_to(
+        self,
+        entry: dict[str, Any],
+        times: Sequence[float],
+        *,
+        instance: str = INSTANCE,
+        first: int = 0,
+        step: int = 1,
+        **over: Any,
+    ) -> list[str]:
+        """Store a backup of `instance` for each of `times` in the repository `entry`; their labels.
+
+        The first has the serial `first` + 1, the next `step` more. `over` replaces what the manifests say. In a
+        directory, the files get the age that they pretend to have.
+        """
+        posix = entry.get("type", "posix") == "posix"
+        if posix:
+            os.makedirs(entry["path"], mode=0o700, exist_ok=True)
+        store = open_store({"type": "posix", **entry})
+        write_identity(store, instance, self.uuid)
+        labels = []
+        for number, seconds in enumerate(times):
+            said = {
+                **self.manifest,
+                "instance": instance,
+                "serial": first + 1 + number * step, "started": to_iso(seconds), "finished": to_iso(seconds + 1),
+                "snapshot_time": to_iso(seconds),
+                **over,
+            }
+            said["label"] = label = make_label(seconds, said["engine"])
+            files = {**self.files, "manifest.json": seal({k: v for k, v in said.items() if k != "sha256"})}
+            folder = Path(entry.get("path", "/"), instance, "backup", label)
+            if posix:
+                folder.mkdir(mode=0o700, parents=True)
+            for name, data in files.items():
+                if posix:
+                    (folder / name).write_bytes(data)
+                    os.utime(folder / name, (seconds, seconds))
+                else:
+                    store.write(f"{instance}/backup/{label}/{name}", data)
+            labels.append(label)
+        return labels
 
 
 @dataclass
-class History:
-    """Writes until it is stopped. `batches` is the model: what was executed when."""
+class Place:
+    """The repository `entry` and what tests want to know of it, on any kind of store. `state_dir` is the host's."""
 
-    client: redis.Redis
-    seed: int
-    batches: list[Batch] = field(default_factory=list)
-    error: str = ""
+    entry: dict[str, Any]
+    state_dir: Path
+    service: S3Server | None = None
 
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-        self._entry = 0
-        self._databases = [raw(self.client, number) for number in range(_DATABASES)]
-        self._modern = server_version(self.client) >= (7,)
+    @property
+    def common(self) -> dict[str, Any]:
+        """The parameters that every module takes."""
+        return {"instance": INSTANCE, "state_dir": str(self.state_dir), "repositories": [self.entry]}
 
-    def run(self, stop: threading.Event, rewrites_every: int = 60) -> None:
-        """Write batch after batch, with a breath in between; rewrite the AOF every so many."""
-        try:
-            while not stop.wait(0.015):
-                self.write()
-                if len(self.batches) % rewrites_every == 0:
-                    rewrite(self.client)
-        except (redis.RedisError, AssertionError) as error:
-            self.error = str(error)
+    @property
+    def store(self) -> Store:
+        return open_store({"type": "posix", **self.entry})
 
-    def write(self) -> None:
-        """One batch."""
-        number = len(self.batches) + 1
-        database = self._random.randrange(_DATABASES)
-        transaction = self._random.random() < 0.3
-        commands: list[Words] = [self._command(number) for _each in range(self._random.randint(1, 5))]
-        commands.append(("SET", "batch", number))
-        if database:
-            commands.append(("SET", f"batch:{database}", number))
-        reader = self._databases[database]
-        pipe = reader.pipeline(transaction=False)
-        pipe.execute_command("TIME")
-        for words in [("MULTI",), *commands, ("EXEC",)] if transaction else commands:
-            pipe.execute_command(*words)
-        pipe.execute_command("TIME")
-        answers = pipe.execute()
-        before, after = (int(seconds) + int(micro) / 1e6 for seconds, micro in (answers[0], answers[-1]))
-        self.batches.append(Batch(number, database, tuple(commands), before, after, transaction))
+    def known_to_host(self, template: Template) -> Place:
+        """The host has made these backups itself."""
+        HostState(str(self.state_dir)).write(INSTANCE, template.uuid)
+        return self
 
-    def _command(self, number: int) -> Words:
-        rng = self._random
-        self._entry += 1
-        key = f"k{rng.randrange(30)}"
-        look_alikes = [b"\r\n#TS:9999999999\r\n", b"#TS:1\r\n*1\r\n$5\r\nMULTI\r\n"]
-        value = rng.choice([bytes(range(256)), *look_alikes, b"", b"\0" * 300])
-        script = "redis.call('SET',KEYS[1],ARGV[1]) redis.call('INCR',KEYS[2]) redis.call('RPUSH',KEYS[3],ARGV[1])"
-        wanted: list[Words] = [
-            ("SET", f"s:{key}", value + str(number).encode()),
-            ("APPEND", f"a:{key}", value),
-            ("INCRBY", f"n:{key}", number),
-            ("RPUSH", f"l:{key}", value, number),
-            ("HSET", f"h:{key}", f"f{number % 7}", value),
-            ("SADD", f"set:{key}", value, number),
-            ("ZADD", f"z:{key}", number, value),
-            ("XADD", f"x:{key}", f"{self._entry}-1", "f", value),
-            ("DEL", f"s:{key}", f"l:{key}"),
-            ("UNLINK", f"h:{key}"),
-            ("EVAL", script, 3, f"s:{key}", f"n:{key}", f"lua:{key}", value),
-            ("SET", f"short:{key}", value, "PX", 700),
-            ("PEXPIREAT", f"a:{key}", 4102444800000 + number),
-        ]
-        if self._modern:
-            code = f"#!lua name=lib{number % 3}\nredis.register_function('f{number}', function() return {number} end)"
-            wanted.append(("FUNCTION", "LOAD", "REPLACE", code))
-        return tuple(word if isinstance(word, bytes) else str(word).encode() for word in rng.choice(wanted))
+    @property
+    def folders(self) -> dict[str, set[str]]:
+        """The names of the files of every backup, whole or not, by its label."""
+        found: dict[str, set[str]] = {}
+        for file in self.store.files(f"{INSTANCE}/backup"):
+            label, _slash, name = file.path.split("/", 2)[2].partition("/")
+            found.setdefault(label, set()).add(name)
+        if "path" in self.entry:
+            folder = Path(self.entry["path"], INSTANCE, "backup")
+            found.update({path.name: set() for path in folder.glob("*") if path.name not in found})
+        return found
 
-    def seconds(self) -> list[int]:
-        """The seconds at whose end the data is certain: nothing was being written when they ended."""
-        unsure = {int(batch.before) for batch in self.batches if batch.second is None}
-        first, last = int(self.batches[0].before), int(self.batches[-1].after)
-        return [second for second in range(first, last) if second not in unsure]
+    @property
+    def labels(self) -> list[str]:
+        """The labels of the backups that have a manifest."""
+        return sorted(label for label, names in self.folders.items() if "manifest.json" in names)
 
+    def assert_none_torn(self, when: str = "") -> None:
+        """No manifest without its files."""
+        for label, names in self.folders.items():
+            assert "manifest.json" not in names or names >= FILES, f"{when}: {label} has only {sorted(names)}"
 
-def replay(client: redis.Redis, batches: Sequence[Batch]) -> None:
-    """Execute batches again, elsewhere."""
-    databases = [raw(client, number) for number in range(_DATABASES)]
-    for batch in batches:
-        pipe = databases[batch.database].pipeline(transaction=False)
-        for words in batch.commands:
-            pipe.execute_command(*words)
-        pipe.execute()
-    for each in databases:
-        each.close()
+    def assert_no_remains(self, when: str = "") -> None:
+        """No file without a manifest, no folder without a file, no unfinished upload."""
+        for label, names in self.folders.items():
+            assert names >= FILES, f"{when}: {label} has only {sorted(names)}"
+        if self.service is not None:
+            assert self.service.uploads(self.entry["bucket"]) == [], when
+
+    def end_lease(self) -> None:
+        """Let the lease of a killed owner have ended, as it does after two minutes."""
+        if self.service is not None:
+            with contextlib.suppress(NotFoundError):
+                lock = json.loads(self.store.read(f"{INSTANCE}/.lock"))
+                ended = json.dumps({**lock, "expires": "2026-01-01T00:00:00Z"}).encode()
+                self.store.write(f"{INSTANCE}/.lock", ended)

@@ -213,7 +213,8 @@ def _begin(
     if previous is not None:
         after = _link(state, look, seen_now, number, previous, why)
         if after is None and state.broken is None:
-            words = f"{seen.name} does not go on from {previous.name}{f': {why}' if why else ''}"
+            earlier = previous.name if previous.name != seen.name else "the file of that name before it"
+            words = f"{seen.name} does not go on from {earlier}{f': {why}' if why else ''}"
             told.append(words)
             _break(state, state.looked, words)
     epoch = make_epoch(_epoch_time(state, seen), seen.seq, _token(seen, state))

@@ -89,12 +89,13 @@ def _decrypted(
         program, input=raw, capture_output=True, env=environment(), check=False, start_new_session=True
     )
     if done.returncode and not (partly and done.stdout):
-        words = last_words(done.stderr)
+        words = last_words(done.stderr) if identities else "it is encrypted and no identity is given"
         if "no identity matched" in words or "incorrect" in words or not identities:
             raise ProgramError(
                 f"{where} cannot be opened: {words}",
                 untouched="The live data was not touched",
-                hint="Give the age identity that belongs to one of the archive's recipients",
+                hint="Give identities: paths of age identity files on this host, readable for this user only; one must "
+                "belong to one of the archive's recipients",
             )
         raise _damaged(where, words)
     return done.stdout

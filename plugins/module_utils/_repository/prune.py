@@ -106,6 +106,7 @@ class PruneResult:
             for label, reasons in sorted(each.kept.items())
         ]
         before = [_line(each, label) for each in self.repositories for label in sorted([*each.kept, *each.removed])]
+        before += [f"{one.name}: epoch {epoch} of the archive\n" for one in self.repositories for epoch in one.epochs]
         after = [_line(each, label) for each in self.repositories for label in sorted(each.kept)]
         return {
             "kept": kept,

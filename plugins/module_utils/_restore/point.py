@@ -145,6 +145,9 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
             told.append("made an RDB of the AOF, which the server will start from")
         if companion is not None:
             journal.placed = fetch_server_files(instance, store, companion, workspace, journal, options)
+        archived_to = _archived_to(sources)
+        if point.command and archived_to is not None:
+            told.append(f"looked for {point.command_text} up to {to_iso(archived_to)}, where the archive ends")
         return [*told, f"staged {what}: {_ends(laid.decision)}, {journal.keys} keys"]
 
     return lay_ready(instance, workspace, layout, values, fill, notes, options)

@@ -118,7 +118,8 @@ def not_found(sources: Sources, point: Point) -> NotFoundError:
         + (f" up to {to_iso(point.second)}" if point.second is not None else ""),
         untouched=_UNTOUCHED,
         hint=f"Looked through were {ranges_words(sources.ranges())}; an AOF holds what a script or EXPIRE comes to, "
-        "such as DEL, and commands under their own names",
+        "such as DEL, and commands under their own names. What was written since the last pass of the archive is "
+        "not in it yet",
         covered=[[to_iso(first), to_iso(last)] for first, last in sources.ranges()],
     )
 
