@@ -39,7 +39,10 @@ _TO = """\
 
 
 class ModuleDocFragment:
-    """Doc fragments `globalscope.redis_backup.repository` (several), `.single` (one), `.archived` (one), `.copy` (two)."""
+    """Doc fragments `globalscope.redis_backup.repository` (several), `.single` (one), `.archived` (one), `.copy` (two).
+
+    Besides `.keep`, the rules of retention, and `.packing`, how what is stored is compressed and encrypted.
+    """
 
     DOCUMENTATION = r"""
 options:
@@ -172,6 +175,30 @@ options:
             description: For how many days.
             type: int
             required: true
+"""
+
+    PACKING = r"""
+options:
+  encryption:
+    description:
+      - Encryption with age. Without it, all is stored in the clear; a backup then leaves passwords out of the kept
+        configuration.
+    type: dict
+    suboptions:
+      recipients:
+        description: Public keys that can open what is stored, as C(age) takes them (age or SSH).
+        type: list
+        elements: str
+        required: true
+  compression:
+    description: Compression with zstd.
+    type: dict
+    default: {}
+    suboptions:
+      level:
+        description: Level of zstd, from V(1) (fast) to V(19) (small).
+        type: int
+        default: 1
 """
 
 

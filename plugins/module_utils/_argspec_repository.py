@@ -94,6 +94,20 @@ def policies_of(params: Mapping[str, Any]) -> dict[str, Policy]:
     return {entry["name"]: policy_of(entry["keep"] or common, minimum) for entry in params["repositories"]}
 
 
+def packing_spec() -> dict[str, Any]:
+    """The options `encryption` and `compression` (doc fragment `repository.packing`)."""
+    recipients = {"type": "list", "elements": "str", "required": True}
+    return {
+        "encryption": {"type": "dict", "options": {"recipients": recipients}},
+        "compression": {
+            "type": "dict",
+            "default": {},
+            "options": {"level": {"type": "int", "default": 1}},
+            "apply_defaults": True,
+        },
+    }
+
+
 def packing_of(params: Mapping[str, Any]) -> Packing:
     """How artefacts are stored."""
     recipients = (params["encryption"] or {}).get("recipients") or []

@@ -18,6 +18,7 @@ description:
   - It needs the data directory, and the server only to learn where that is.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
+  - globalscope.redis_backup.repository.packing
   - globalscope.redis_backup.repository.archived
   - globalscope.redis_backup.attributes
 attributes:
@@ -35,24 +36,6 @@ options:
     type: str
     choices: [archived, status]
     default: archived
-  encryption:
-    description: Encryption with age. Without it, the archive is stored in the clear.
-    type: dict
-    suboptions:
-      recipients:
-        description: Public keys that can open the archive, as C(age) takes them (age or SSH).
-        type: list
-        elements: str
-        required: true
-  compression:
-    description: Compression with zstd.
-    type: dict
-    default: {}
-    suboptions:
-      level:
-        description: Level of zstd, from V(1) (fast) to V(19) (small).
-        type: int
-        default: 1
   spool_bytes:
     description:
       - Each pass leaves hard links to the files of the AOF in C(<data_dir>/.redis_archive/<instance>/), so that what the server removes after
@@ -104,7 +87,10 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: ["stored multiframe-6379/archive/20261122T235141Z-1-1c8b024d/appendonly.aof.1.incr.aof/0000000000008029.zst.age (15980 bytes) in repository nfs (/mnt/backup/redis)"]
+  sample:
+    - >-
+      stored multiframe-6379/archive/20261122T235141Z-1-1c8b024d/appendonly.aof.1.incr.aof/0000000000008029.zst.age (15980 bytes)
+      in repository nfs (/mnt/backup/redis)
 more:
   description: Whether something is left that the next pass can ship at once.
   returned: success
@@ -222,6 +208,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_repository import (
     REPOSITORY_NEEDS,
     packing_of,
+    packing_spec,
     repository_options,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.open import open_store
@@ -231,6 +218,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=merged(
             connection_spec(env_fallback),
+            packing_spec(),
             {
                 "repository": {
                     "type": "dict",
@@ -238,16 +226,6 @@ def main() -> None:
                     "required_if": REPOSITORY_NEEDS,
                 },
                 "state": {"type": "str", "choices": ["archived", "status"], "default": "archived"},
-                "encryption": {
-                    "type": "dict",
-                    "options": {"recipients": {"type": "list", "elements": "str", "required": True}},
-                },
-                "compression": {
-                    "type": "dict",
-                    "default": {},
-                    "options": {"level": {"type": "int", "default": 1}},
-                    "apply_defaults": True,
-                },
                 "spool_bytes": {"type": "int", "default": SPOOL_BYTES},
                 "adopt": {"type": "bool", "default": False},
             },

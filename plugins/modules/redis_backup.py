@@ -17,6 +17,7 @@ description:
   - redis.conf with its includes, the ACL file, functions and nodes.conf are kept with it.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
+  - globalscope.redis_backup.repository.packing
   - globalscope.redis_backup.repository
   - globalscope.redis_backup.attributes
 attributes:
@@ -50,26 +51,6 @@ options:
     type: str
     choices: [auto, stream, file]
     default: auto
-  encryption:
-    description:
-      - Encryption with age. Without it, artefacts are stored in the clear, and passwords are left out of the kept
-        configuration.
-    type: dict
-    suboptions:
-      recipients:
-        description: Public keys that can open the backup, as C(age) takes them (age or SSH).
-        type: list
-        elements: str
-        required: true
-  compression:
-    description: Compression with zstd.
-    type: dict
-    default: {}
-    suboptions:
-      level:
-        description: Level of zstd, from V(1) (fast) to V(19) (small).
-        type: int
-        default: 1
   repositories_min:
     description:
       - How many of the O(repositories) must have the backup for the task to succeed. By default, all of them.
@@ -258,6 +239,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_repository import (
     packing_of,
+    packing_spec,
     repositories_spec,
     stores_of,
 )
@@ -271,20 +253,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=merged(
             connection_spec(env_fallback),
+            packing_spec(),
             repositories_spec(),
             {
                 "engine": {"type": "str", "choices": ["auto", "rdb", "aof"], "default": "auto"},
                 "source": {"type": "str", "choices": ["auto", "stream", "file"], "default": "auto"},
-                "encryption": {
-                    "type": "dict",
-                    "options": {"recipients": {"type": "list", "elements": "str", "required": True}},
-                },
-                "compression": {
-                    "type": "dict",
-                    "default": {},
-                    "options": {"level": {"type": "int", "default": 1}},
-                    "apply_defaults": True,
-                },
                 "repositories_min": {"type": "int"},
                 "max_age": {"type": "int"},
                 "annotations": {"type": "dict", "default": {}},

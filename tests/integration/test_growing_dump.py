@@ -122,6 +122,7 @@ def test_a_backup_whose_save_is_cut_short_leaves_nothing(server: RedisProcess, t
     }
     with server.client() as client:
         client.config_set("rdb-key-save-delay", "5000")
+
     def harm() -> None:
         wait_for(lambda: list((tmp_path / "repository").rglob("dump.rdb*")), "the backup is being written")
         _kill_the_child(server)
