@@ -156,7 +156,7 @@ def test_nothing_is_lost(archived: Away, make_server: MakeServer, tmp_path: Path
             assert process.poll() is None
             archived.come()
             wait_for(lambda: "well again" in agent.log.read_text(), "the agent to be well again", 240)
-        wait_for(lambda: status(archived)["lag_bytes"] == 0, "all to be archived", 120)
+        wait_for(lambda: status(archived)["lag_bytes"] == 0, "all to be archived", 900 if long else 120)
         next_look(archived)
     told = status(archived)
     assert told["gaps"] == [] and told["last_error"] is None and told["lag_bytes"] == 0
