@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.lookup.archive_agent import packed
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._agent.pack import packed
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.segments import read_segment
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.archived import listed
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.open import open_store

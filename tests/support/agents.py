@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.globalscope.redis_backup.plugins.lookup.archive_agent import packed
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._agent.pack import packed
 
 from support.archives import INSTANCE, Archived
 from support.checkout import CACHE
