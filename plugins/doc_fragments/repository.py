@@ -25,6 +25,17 @@ _FROM = """\
     type: dict
     required: true
 """
+_KEYS = """\
+  repository:
+    description: The repository to take keys from, in place of O(path). It is only read.
+    type: dict
+"""
+_STORED = """\
+  repositories:
+    description: The repositories to write the export to, in place of O(path).
+    type: list
+    elements: dict
+"""
 _ARCHIVED = """\
   repository:
     description: The repository that keeps the archive. Required for O(state=archived).
@@ -39,7 +50,8 @@ _TO = """\
 
 
 class ModuleDocFragment:
-    """Doc fragments `globalscope.redis_backup.repository` (several), `.single` (one), `.archived` (one), `.copy` (two).
+    """Doc fragments `globalscope.redis_backup.repository` (several), `.stored` (several, or none), `.single` (one),
+    `.keys` (one, or none), `.archived` (one), `.copy` (two).
 
     Besides `.keep`, the rules of retention, and `.packing`, how what is stored is compressed and encrypted.
     """
@@ -133,7 +145,7 @@ options:
         description:
           - M(globalscope.redis_backup.redis_backup) passes over this repository while the newest backup in it is at most this many
             seconds old. So one job each hour keeps hourly backups on the spot, daily ones on the network and weekly ones in the
-            cloud.
+            cloud. M(globalscope.redis_backup.redis_export) does the same with exports of its name.
         type: int
       keep:
         description:
@@ -204,6 +216,8 @@ options:
 
 # One text for all: what a repository is stands in one place.
 ModuleDocFragment.SINGLE = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _ONE)
+ModuleDocFragment.KEYS = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _KEYS)
+ModuleDocFragment.STORED = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _STORED)
 ModuleDocFragment.ARCHIVED = ModuleDocFragment.DOCUMENTATION.replace(_SEVERAL, _ARCHIVED)
 _BODY = ModuleDocFragment.DOCUMENTATION.partition(_SEVERAL)[2]
 ModuleDocFragment.COPY = f"\noptions:\n{_FROM}{_BODY}{_TO}{_BODY}"

@@ -115,15 +115,26 @@ def _flock(fd: int, busy: RedisBackupError) -> None:
             raise
 
 
+def is_at(path: str, found: os.stat_result) -> bool:
+    """Whether the file that `found` tells of is the one at `path`."""
+    try:
+        return os.path.samestat(os.lstat(path), found)
+    except FileNotFoundError:
+        return False
+
+
 @contextlib.contextmanager
 def locked(path: str, *, busy: RedisBackupError) -> Iterator[None]:
     """Hold an exclusive flock on the file `path` (created when missing), or raise `busy` at once.
 
-    The kernel drops the lock with the process, so a crash never leaves it behind; the file itself stays.
+    The kernel drops the lock with the process, so a crash never leaves it behind; the file itself stays, unless whoever
+    holds it removes it.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         _flock(fd, busy)
+        if not is_at(path, os.fstat(fd)):  # it was removed between the two: the next one makes a lock of its own
+            raise busy
         yield
     finally:
         os.close(fd)

@@ -243,8 +243,9 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     repositories_spec,
     stores_of,
 )
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import check_request, make_backup
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import make_backup
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import RDB, BackupRequest
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.turn import check_request
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.guards import require_settled
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 

@@ -15,7 +15,7 @@ description:
   - A backup that holds far less than the one before it is suspect. A recovery passes over it, and nothing of its instance is
     pruned. Acknowledged, it counts as any other, and later ones are measured by it.
     So a word for the first of several suspects holds for those after it.
-  - A backup that follows a jump of a clock is acknowledged in the same way.
+  - A backup that follows a jump of a clock is acknowledged in the same way, and so is an export of keys.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
   - globalscope.redis_backup.repository
@@ -29,7 +29,7 @@ attributes:
     support: full
 options:
   labels:
-    description: Labels of the backups.
+    description: Labels of the backups or exports.
     type: list
     elements: str
     required: true

@@ -31,7 +31,8 @@ attributes:
 options:
   labels:
     description:
-      - The backups to copy. V(latest) is the newest one that is usable, V(all) is every whole one.
+      - The backups, or exports of keys, to copy. V(latest) is the newest backup that is usable, V(all) is every whole backup and
+        export.
       - V(all) copies again what retention has removed from the destination.
     type: list
     elements: str

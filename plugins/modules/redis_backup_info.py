@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: redis_backup_info
-short_description: List the backups in repositories
+short_description: List the backups and exports in repositories
 version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
-  - Lists the backups of one or all instances, usable or why not, those of several repositories merged.
+  - Lists the backups of one or all instances, usable or why not, those of several repositories merged, and so their exports of
+    keys.
   - It speaks to no server.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
@@ -20,14 +21,14 @@ extends_documentation_fragment:
   - globalscope.redis_backup.attributes.info_module
 options:
   instance:
-    description: Name of the instance. Without it, the backups of all instances are listed.
+    description: Name of the instance. Without it, the backups and exports of all instances are listed.
   at:
     description:
       - A time with its zone, such as V(2026-11-22T23:51:41Z). RV(latest) is then the backup with the newest data that is
         not newer.
     type: str
   usable_only:
-    description: Whether to leave out backups that cannot be used.
+    description: Whether to leave out backups and exports that cannot be used.
     type: bool
     default: false
   query:
@@ -204,6 +205,70 @@ latest:
       type: list
       elements: dict
       sample: []
+exports:
+  description:
+    - The exports of keys that M(globalscope.redis_backup.redis_export) made, oldest first. Each tells what a backup tells, as
+      far as an export has it (see RV(latest)), and the following.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    label:
+      description: Its label, the same in all repositories.
+      type: str
+      sample: 20261122T235141Z_drivers
+    name:
+      description: The name that it was made under. Exports of one name are kept together by retention.
+      type: str
+      sample: drivers
+    format:
+      description: V(jsonl), V(json) or V(dump).
+      type: str
+      sample: jsonl
+    patterns:
+      description: The patterns that keys were looked for by; empty for all keys.
+      type: list
+      elements: str
+      sample: ["driver:*"]
+    types:
+      description: The types that keys were looked for by; empty for all types.
+      type: list
+      elements: str
+      sample: []
+    databases:
+      description: The databases that keys were looked for in; empty for all of them.
+      type: list
+      elements: int
+      sample: [0]
+    point_in_time:
+      description: Always V(false). Keys were read one after the other, from RV(exports[].started) to RV(exports[].finished).
+      type: bool
+      sample: false
+    started:
+      description: When the reading began.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    finished:
+      description: When it was complete.
+      type: str
+      sample: "2026-11-22T23:51:43Z"
+    usable:
+      description: Whether some repository holds it whole.
+      type: bool
+      sample: true
+    repositories:
+      description: Names of the repositories that hold it whole.
+      type: list
+      elements: str
+      sample: [local, nfs]
+    keys:
+      description: Keys in it (C(total)), and those that expire (C(expires)).
+      type: dict
+      sample: {"total": 1201, "expires": 12}
+    verified:
+      description: Whether it was read to its end (V(content)) and found equal to its manifest.
+      type: bool
+      sample: true
 archive:
   description:
     - The archive of the AOF, in the repository with its newest object. Empty where nothing is archived or no O(instance) is

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: redis_backup_prune
-short_description: Remove backups that retention no longer keeps
+short_description: Remove backups and exports that retention no longer keeps
 version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
   - Removes the backups of an instance that no rule keeps, in each repository by its own rules. It speaks to no server.
+  - Exports of keys go by the same rules, those of each name for themselves, and the newest of each name stays whatever the
+    rules say. An export counts as verified when it was read to its end.
   - Whatever the rules say, it keeps the newest verified backups (O(minimum_verified)), backups that are pinned (the annotation
     C(keep) of M(globalscope.redis_backup.redis_backup)), locked by the store, or that cannot be used.
   - A backup that holds far less than the newest verified one before it is suspect. It satisfies no rule, and while there is one,
-    nothing of the instance is removed until M(globalscope.redis_backup.redis_backup_acknowledge) says that all is well.
+    nothing of the instance is removed until M(globalscope.redis_backup.redis_backup_acknowledge) says that all is well. A
+    suspect export holds back the exports of its name alone.
   - The age of a backup is told by the other backups, never by this host's clock. A backup made while a clock was wrong, between
     others that fit each other, stays as long as it could count for a rule. A jump that stays stops everything, until the backup
     behind it is acknowledged.
@@ -90,13 +93,13 @@ actions:
   elements: str
   sample: ["removed 20261120T000000Z_rdb from repository local (/var/backups/redis)"]
 kept:
-  description: The backups that stay in each repository, and why.
+  description: The backups and exports that stay in each repository, and why.
   returned: success
   type: list
   elements: dict
   contains:
     label:
-      description: Label of the backup.
+      description: Its label.
       type: str
       sample: 20261122T235141Z_rdb
     repository:
@@ -109,7 +112,7 @@ kept:
       elements: str
       sample: ["one of the last 5", "daily 2026-11-22", "one of the newest verified"]
 removed:
-  description: Labels of the backups that are gone, or would be, from any repository.
+  description: Labels of the backups and exports that are gone, or would be, from any repository.
   returned: success
   type: list
   elements: str
@@ -140,7 +143,7 @@ repositories:
       elements: str
       sample: [20261120T000000Z_rdb]
     remains:
-      description: Labels of unfinished backups whose remains are gone.
+      description: Labels of unfinished backups and exports whose remains are gone.
       type: list
       elements: str
       sample: []

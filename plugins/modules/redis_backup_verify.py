@@ -16,6 +16,7 @@ description:
   - A backup that is not good makes the module fail, after all chosen ones were looked at and recorded. So does one about
     which nothing can be said on this host (no identity, too little memory, an incompatible version); then there is no record.
   - The copy of each repository is verified on its own.
+  - Exports of keys are verified where O(labels) names them, or O(exports) is set.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
   - globalscope.redis_backup.repository
@@ -41,6 +42,8 @@ options:
         archive of the server's files.
       - V(restore) also loads the data set in a throw-away server, which listens on a unix socket alone and writes nothing, and
         holds its keys per database against the manifest. Its digest is compared with that of earlier records.
+      - Of an export of keys, V(content) reads every key in it and counts them; V(restore) does no more. That needs no server's
+        program.
     type: str
     choices: [stored, content, restore]
     default: stored
@@ -55,6 +58,12 @@ options:
       - Verify so many backups in each repository, in rotation, those that wait longest. A backup waits since its last
         verification at this level or a higher one, or since it was made.
     type: int
+  exports:
+    description:
+      - Whether exports of keys take part. Without O(labels), the newest of each name is verified, too. With O(count) or O(share),
+        they take their turn as backups do.
+    type: bool
+    default: false
   share:
     description: As O(count), in percent of the backups in the repository, rounded up.
     type: float
@@ -201,6 +210,7 @@ def main() -> None:
                 "labels": {"type": "list", "elements": "str"},
                 "count": {"type": "int"},
                 "share": {"type": "float"},
+                "exports": {"type": "bool", "default": False},
                 "identities": {"type": "list", "elements": "path", "default": []},
                 "work_dir": {"type": "path"},
                 "memory_limit_mb": {"type": "int"},
@@ -218,7 +228,7 @@ def main() -> None:
             instance=name_of(params),
             level=params["level"],
             host=HostFinder(login_of(params), place_of(params)),
-            wish=Wish(tuple(params["labels"] or [LATEST]), params["count"], params["share"]),
+            wish=Wish(tuple(params["labels"] or [LATEST]), params["count"], params["share"], params["exports"]),
             identities=tuple(params["identities"]),
             work_dir=params["work_dir"] or "",
             memory_limit=None if limit is None else limit * 1024 * 1024,

@@ -70,7 +70,7 @@ def _store(
     found = SetFound()
     try:
         chunks = packed_chunks(pinned, sizes, program, found)
-        return store_artefact(chunks, CONTENT, ENGINE, folder, stores, failed, request, threads=0), found
+        return store_artefact(chunks, CONTENT, ENGINE, folder, stores, failed, request.packing, threads=0), found
     except SetError as error:
         raise SnapshotError(
             f"the AOF {pinned.title} is not good: {error}",

@@ -13,10 +13,9 @@ from typing import Any, Callable
 from .._errors import RepositoryError
 from .._repository.layout import stored_name
 from .._repository.manifest import StoredFile
-from .._repository.pipeline import SinksFailedError, quietly_abort, store_chunks
+from .._repository.pipeline import Packing, SinksFailedError, quietly_abort, store_chunks
 from .._repository.store import Sink, Store
 from .._server.versions import RdbFormat
-from .request import BackupRequest
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,18 @@ def store_artefact(
     folder: str,
     stores: dict[str, Store],
     failed: dict[str, RepositoryError],
-    request: BackupRequest,
+    packing: Packing,
     *,
     taps: Any = (),
     threads: int = 1,
     proven: Callable[[int], None] = lambda size: None,
 ) -> StoredFile:
     """Store one artefact everywhere; `proven(size)` may still refuse it before its name appears."""
-    name = stored_name(content, encrypted=bool(request.packing.recipients))
+    name = stored_name(content, encrypted=bool(packing.recipients))
     sinks = _open_sinks(stores, failed, f"{folder}/{name}")
     try:
         try:
-            stored, lost = store_chunks(chunks, request.packing, sinks, taps=taps, threads=threads)
+            stored, lost = store_chunks(chunks, packing, sinks, taps=taps, threads=threads)
         except SinksFailedError as error:
             failed.update(error.errors)
             raise
@@ -91,3 +90,10 @@ def store_artefact(
     finally:
         quietly_abort(sinks.values())
     return StoredFile(name, content, kind, stored.size, stored.stored_size, stored.sha256)
+
+
+def forget(stores: Mapping[str, Store], folder: str) -> None:
+    """Remove what a failed backup wrote. What cannot be removed now has no manifest, and goes at the next run."""
+    for store in stores.values():
+        with contextlib.suppress(RepositoryError):
+            store.remove(folder)

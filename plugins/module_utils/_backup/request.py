@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a backup is asked to be, and what came of it."""
+"""What a backup (or an export of keys) is asked to be, and what came of it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ENGINES = (RDB, AOF)
 
 
 @dataclass(frozen=True)
-class BackupRequest:
-    """One backup of one instance into one or several repositories. Times are seconds.
+class WriteRequest:
+    """Something of one instance to be written to one or several repositories. Times are seconds.
 
     `repositories_min` of the stores must have it for the task to succeed; all of them where it is None. `max_ages`
     holds the age, by a store's name, up to which its newest backup makes a new one needless there.
@@ -28,13 +28,10 @@ class BackupRequest:
     stores: tuple[Store, ...]
     state: HostState
     packing: Packing
-    engine: str = RDB
-    source: str = "auto"
     max_age: float | None = None
     max_ages: Mapping[str, float] = field(default_factory=dict)
     annotations: Mapping[str, Any] = field(default_factory=dict)
     adopt: bool = False
-    wait_timeout: float = 3600.0
     repositories_min: int | None = None
 
     @property
@@ -43,9 +40,18 @@ class BackupRequest:
         return len(self.stores) if self.repositories_min is None else self.repositories_min
 
 
+@dataclass(frozen=True)
+class BackupRequest(WriteRequest):
+    """One backup."""
+
+    engine: str = RDB
+    source: str = "auto"
+    wait_timeout: float = 3600.0
+
+
 @dataclass
 class BackupResult:
-    """`backup` is the module's return value, None only in check mode; `actions` tells in words what was done."""
+    """`backup` (or export) is the module's return value, None only in check mode; `actions` tells what was done."""
 
     changed: bool
     actions: list[str]

@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the repositories of one backup stand: each fails alone, and the backup goes on in the others."""
+"""How the repositories of one backup (or export) stand: each fails alone, and it goes on in the others."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class Standing:
     Those that rest have a backup that is young enough for them, named in `resting`: they count as if they had this one.
     """
 
-    def __init__(self, stores: Sequence[Store], least: int, title: str) -> None:
+    def __init__(self, stores: Sequence[Store], least: int, title: str, noun: str = "backup") -> None:
         self._stores = list(stores)
         self._least = least
         self._title = title
+        self._noun = noun
         self.failed: dict[str, RepositoryError] = {}
         self.resting: dict[str, str] = {}
 
@@ -77,14 +78,14 @@ class Standing:
         reasons = "; ".join(
             f"{error.what} ({error.hint})" if error.hint else error.what for error in self.failed.values()
         )
-        backup = f"{'a new backup' if young else f'the backup {label or _TO_BE}'} of {self._title}"
+        backup = f"{f'a new {self._noun}' if young else f'the {self._noun} {label or _TO_BE}'} of {self._title}"
         there, least = [*self.names, *self.resting] if label else [], self._least
         complete = f"It is complete in: {', '.join(there)}" if there else "No repository has it"
         if young:
             complete = f"None was made, as there is one that is young enough in: {', '.join(there)}"
         return RepositoryError(
             f"{backup} failed in {', '.join(self.failed)}: {reasons}",
-            untouched=f"{complete}; the earlier backups are as they were",
+            untouched=f"{complete}; the earlier {self._noun}s are as they were",
             hint=f"{len(there)} of {len(self._stores)} repositories have {'one' if young else 'it'}, {least} must "
             "(repositories_min)",
             failed_repositories=sorted(self.failed),
@@ -96,7 +97,7 @@ class Standing:
         if len(self.alive) + len(self.resting) < self._least:
             raise self.refusal(label, young=young)
         why = {name: str(error) for name, error in sorted(self.failed.items())}
-        lacks = "got no new backup" if young else f"lacks the backup {label or _TO_BE}"
+        lacks = f"got no new {self._noun}" if young else f"lacks the {self._noun} {label or _TO_BE}"
         told = [f"repository {name} {lacks} of {self._title}: {why[name]}" for name in why]
         backup = None if result.backup is None else {**result.backup, "failed": why, "passed_over": self.resting}
         return replace(result, backup=backup, warnings=[*told, *result.warnings])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,7 +15,6 @@ from .._repository.layout import (
     MANIFEST,
     SUMS,
     backup_path,
-    make_label,
     sums_text,
 )
 from .._repository.manifest import Manifest, StoredFile, seal
@@ -31,11 +29,12 @@ from .._snapshot.rdb_header import HEADER_BYTES, RdbHeader, parse_header
 from .._snapshot.source import RdbSource, SnapshotOrigin
 from .._times import from_iso, now, to_iso
 from .aof import store_aof
-from .artefact import Taken, noted, store_artefact
+from .artefact import Taken, forget, noted, store_artefact
 from .request import AOF, BackupRequest, BackupResult
 from .server_files import collect
 from .snapshots import open_snapshot
 from .standing import Standing
+from .turn import free_label
 
 
 class _HeaderTap:
@@ -64,7 +63,7 @@ def write_backup(
     """
     begun, started = time.monotonic(), now()
     failed = standing.failed
-    label = _free_label(standing, instance.name, request.engine)
+    label = free_label(standing, instance.name, request.engine)
     folder = backup_path(instance.name, label)
     encrypted = bool(request.packing.recipients)
     notes: list[str] = []
@@ -79,11 +78,11 @@ def write_backup(
             taken = _take_rdb(instance, facts, program, folder, stores, failed, request, notes)
         server, kept, missing = _store_server_files(instance, folder, stores, failed, request)
     except RepositoryError:
-        _forget(stores, folder)
+        forget(stores, folder)
         standing.require_one()
         raise
     except BaseException:
-        _forget(stores, folder)
+        forget(stores, folder)
         raise
     files = [taken.file, server]
     document = {
@@ -115,24 +114,11 @@ def write_backup(
             with noted(failed, name):
                 store.write(f"{folder}/{SUMS}", sums_text([(f.name, f.sha256) for f in files]).encode())
                 store.write(f"{folder}/{MANIFEST}", seal(document))
-    _forget({name: store for name, store in stores.items() if name in failed}, folder)
+    forget({name: store for name, store in stores.items() if name in failed}, folder)
     done = standing.names
     actions += [*notes, *(f"wrote {label} to {stores[name].where()}" for name in done)]
     standing.require_one()
     return BackupResult(True, actions, result_of(manifest, done))
-
-
-def _free_label(standing: Standing, name: str, engine: str) -> str:
-    """A label that no store has. Labels have seconds: a second backup within one waits for the next."""
-    while True:
-        label = make_label(now(), engine)
-        taken = False
-        for store in standing.each():
-            with standing.trying(store):
-                taken = bool(store.names(backup_path(name, label))) or taken
-        if not taken:
-            return label
-        time.sleep(0.1)
 
 
 def _take_rdb(
@@ -214,7 +200,7 @@ def _store_rdb(
             folder,
             stores,
             failed,
-            request,
+            request.packing,
             taps=(head, checker),
             threads=threads,
             proven=proven,
@@ -230,15 +216,8 @@ def _store_server_files(
     request: BackupRequest,
 ) -> tuple[StoredFile, list[str], list[str]]:
     data, kept, missing = collect(instance, redact=not request.packing.recipients)
-    file = store_artefact([memoryview(data)], "server.tar", "server", folder, stores, failed, request)
+    file = store_artefact([memoryview(data)], "server.tar", "server", folder, stores, failed, request.packing)
     return file, kept, missing
-
-
-def _forget(stores: dict[str, Store], folder: str) -> None:
-    """Remove what a failed backup wrote. What cannot be removed now has no manifest, and goes at the next run."""
-    for store in stores.values():
-        with contextlib.suppress(RepositoryError):
-            store.remove(folder)
 
 
 def _window_words(origin: SnapshotOrigin) -> str:

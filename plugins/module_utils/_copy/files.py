@@ -11,8 +11,8 @@ from typing import Any
 
 from .._backup.server_files import redacted_archive
 from .._errors import RedisBackupError
-from .._repository.layout import backup_path, stored_name
-from .._repository.manifest import Manifest, StoredFile
+from .._repository.layout import folder_of, stored_name
+from .._repository.manifest import EXPORT, Manifest, StoredFile
 from .._repository.pipeline import Packing, load_chunks, quietly_abort, store_chunks, stored_chunks
 from .._repository.store import Store
 from .._times import now, to_iso
@@ -25,7 +25,7 @@ def copy_file(source: Store, destination: Store, manifest: Manifest, file: Store
 
     Raises DamagedError when the source's are not.
     """
-    path = f"{backup_path(manifest.instance, manifest.label)}/{file.name}"
+    path = f"{folder_of(manifest.instance, manifest.label)}/{file.name}"
     with source.open(path) as stream:
         sink = destination.create(path)
         try:
@@ -53,7 +53,7 @@ def repack_file(
             f"the backup {manifest.label} of {manifest.instance} is encrypted, and packing it anew needs an identity",
             hint="Give identities, or leave encryption and compression out to copy the stored bytes as they are",
         )
-    folder = backup_path(manifest.instance, manifest.label)
+    folder = folder_of(manifest.instance, manifest.label)
     path = f"{folder}/{file.name}"
     name = stored_name(file.content, encrypted=bool(packing.recipients))
     with source.open(path) as stream:
@@ -86,6 +86,6 @@ def repacked_document(manifest: Manifest, files: list[StoredFile], packing: Pack
         encryption={"program": "age", "recipients": list(packing.recipients)} if packing.recipients else None,
         reencrypted={"from_sha256": manifest.seal, "time": to_iso(now())},
     )
-    if not packing.recipients:
+    if not packing.recipients and manifest.engine != EXPORT:
         document["server_files"] = {**document.get("server_files", {}), "redacted": True}
     return document

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .._errors import NotFoundError, RepositoryError
-from .._repository.catalog import read_entry, read_usable
-from .._repository.layout import MANIFEST, SUMS, backup_path, backups_path, is_added, is_label, make_label
-from .._repository.manifest import Manifest, open_manifest
+from .._repository.catalog import BACKUPS, EXPORTS, kind_of, read_entry, read_usable
+from .._repository.layout import MANIFEST, SUMS, folder_of, is_added, is_label, make_label
+from .._repository.manifest import Manifest
 from .._repository.parse import parse_json
 from .._repository.store import Store
 from .._times import CLOCK_SKEW, now
@@ -19,29 +19,31 @@ from .request import ALL, LATEST, CopyRequest, Repacking
 
 
 class Shelf:
-    """The backups of one instance in one repository, as one listing shows them."""
+    """The backups and exports of one instance in one repository, as a listing of each shows them."""
 
     def __init__(self, store: Store, instance: str) -> None:
         self.store = store
         self.instance = instance
         self.sizes: dict[str, dict[str, int]] = {}
-        above = len(backups_path(instance)) + 1
-        for label in store.names(backups_path(instance)):  # an empty folder has no files, and is remains
-            self.sizes.setdefault(label, {})
-        for file in store.files(backups_path(instance)):
-            label, _slash, name = file.path[above:].partition("/")
-            self.sizes.setdefault(label, {})[name] = file.size
+        for kind in (BACKUPS, EXPORTS):
+            root = kind.root(instance)
+            for label in store.names(root):  # an empty folder has no files, and is remains
+                if kind.is_label(label):
+                    self.sizes.setdefault(label, {})
+            for file in store.files(root):
+                label, _slash, name = file.path[len(root) + 1 :].partition("/")
+                if kind.is_label(label):
+                    self.sizes.setdefault(label, {})[name] = file.size
 
     @property
     def whole(self) -> list[str]:
         """The labels with a manifest, oldest first."""
-        return sorted(label for label, names in self.sizes.items() if is_label(label) and MANIFEST in names)
+        return sorted(label for label, names in self.sizes.items() if MANIFEST in names)
 
     @property
     def remains(self) -> list[str]:
         """The labels without: being written, or their writer died."""
-        found = (label for label, names in self.sizes.items() if is_label(label) and not {MANIFEST, ""} & names.keys())
-        return sorted(found)
+        return sorted(label for label, names in self.sizes.items() if not {MANIFEST, ""} & names.keys())
 
     def forget_remains(self) -> None:
         """They were removed; what could not be is written anew all the same."""
@@ -69,7 +71,8 @@ def wanted_labels(request: CopyRequest, source: Shelf, warnings: list[str]) -> l
 def _latest(source: Shelf, warnings: list[str]) -> str:
     """The newest usable backup. One that is dated in the future (a clock was wrong) only where there is no other."""
     present = make_label(now() + CLOCK_SKEW, "zzz")
-    order = sorted(source.whole, key=lambda label: (label <= present, label), reverse=True)
+    backups = [label for label in source.whole if is_label(label)]
+    order = sorted(backups, key=lambda label: (label <= present, label), reverse=True)
     for label in order:
         try:
             read_usable(source.store, source.instance, label)
@@ -107,7 +110,7 @@ def next_step(
             hint=f"It holds: {', '.join(source.whole) or 'none'}",
         )
     if "" in destination.sizes.get(label, {}):
-        where = destination.store.where(backup_path(request.instance, label))
+        where = destination.store.where(folder_of(request.instance, label))
         raise RepositoryError(f"{where} is a link or a file, and should be a folder", hint="Move it away")
     manifest = read_entry(source.store, request.instance, label)
     repacking = request.repacking if request.repacking and not request.repacking.fits(manifest) else None
@@ -122,7 +125,7 @@ def next_step(
         broken += (SUMS,)
     if broken and repacking is not None:
         raise RepositoryError(
-            f"{destination.store.where(backup_path(request.instance, label))} is not whole any more: "
+            f"{destination.store.where(folder_of(request.instance, label))} is not whole any more: "
             f"{', '.join(broken)} is missing or cut short",
             hint="Remove the folder, its manifest.json first, then copy again",
         )
@@ -137,7 +140,7 @@ def _records(
     A verification holds for the stored bytes it was made of: it does not go with a copy that is packed anew. One that
     found bytes damaged where they lie stays there: those of a copy have been found right.
     """
-    folder = backup_path(source.instance, label)
+    folder = folder_of(source.instance, label)
     names = [name for name in source.added(label) if name not in destination.sizes.get(label, {})]
     found = []
     for path, raw in source.store.read_many([f"{folder}/{name}" for name in names if not repacked or "/" not in name]):
@@ -160,8 +163,8 @@ def _is_about_the_place(raw: bytes) -> bool:
 def _manifest_there(destination: Shelf, label: str) -> Manifest | None:
     if label not in destination.whole:
         return None
-    path = f"{backup_path(destination.instance, label)}/{MANIFEST}"
-    return open_manifest(destination.store.read(path), destination.store.where(path))
+    path = f"{folder_of(destination.instance, label)}/{MANIFEST}"
+    return kind_of(label).open(destination.store.read(path), destination.store.where(path))
 
 
 def _require_same(
@@ -175,7 +178,7 @@ def _require_same(
         same = origin.get("from_sha256") == manifest.seal and repacking.fits_copy(manifest, there)
     if same:
         return
-    where = destination.store.where(backup_path(destination.instance, label))
+    where = destination.store.where(folder_of(destination.instance, label))
     if there.identity == manifest.identity:
         raise RepositoryError(
             f"{where} is this very backup, but packed in another way",

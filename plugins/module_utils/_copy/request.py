@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import RedisBackupError
-from .._repository.layout import is_label
+from .._repository.layout import is_export_label, is_label
 from .._repository.manifest import Manifest
 from .._repository.pipeline import Packing, require_public
 from .._repository.store import Store
@@ -93,7 +93,8 @@ class CopyRequest:
     adopt: bool = False
 
     def __post_init__(self) -> None:
-        strange = [label for label in self.labels if label not in (LATEST, ALL) and not is_label(label)]
+        known = (LATEST, ALL)
+        strange = [each for each in self.labels if each not in known and not (is_label(each) or is_export_label(each))]
         if strange or not self.labels:
             raise RedisBackupError(
                 f"labels: {', '.join(strange) or 'the list'} names no backup",

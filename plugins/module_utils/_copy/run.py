@@ -11,7 +11,7 @@ from typing import Any
 
 from .._errors import NotFoundError, RedisBackupError, RepositoryError
 from .._repository.identity import require_name, stored_identity, write_identity
-from .._repository.layout import MANIFEST, SUMS, backup_path, sums_text
+from .._repository.layout import MANIFEST, SUMS, folder_of, sums_text
 from .._repository.manifest import Manifest, StoredFile, seal
 from .._repository.remains import clean
 from .._repository.store import Store
@@ -120,7 +120,7 @@ def _take(request: CopyRequest, step: Step, result: CopyResult) -> None:
         except BaseException:
             with contextlib.suppress(RepositoryError):
                 destination.assure(manifest.instance)  # else another copier may be writing there by now
-                destination.remove(backup_path(manifest.instance, manifest.label))
+                destination.remove(folder_of(manifest.instance, manifest.label))
             raise
         how = ", packed anew" if step.repacking else ""
         result.actions.append(f"copied {manifest.label} from {request.source.where()} to {destination.where()}{how}")
@@ -149,7 +149,7 @@ def _write(request: CopyRequest, step: Step) -> list[StoredFile]:
         packing, identities = step.repacking.packing(manifest), step.repacking.identities
         files = [repack_file(request.source, destination, manifest, file, packing, identities) for file in files]
         document = repacked_document(manifest, files, packing)
-    folder = backup_path(manifest.instance, manifest.label)
+    folder = folder_of(manifest.instance, manifest.label)
     _write_sums(destination, manifest, files)
     _add_records(destination, step)
     destination.write(f"{folder}/{MANIFEST}", seal(document))
@@ -157,7 +157,7 @@ def _write(request: CopyRequest, step: Step) -> list[StoredFile]:
 
 
 def _write_sums(destination: Store, manifest: Manifest, files: list[StoredFile]) -> None:
-    path = f"{backup_path(manifest.instance, manifest.label)}/{SUMS}"
+    path = f"{folder_of(manifest.instance, manifest.label)}/{SUMS}"
     destination.write(path, sums_text([(f.name, f.sha256) for f in files]).encode())
 
 

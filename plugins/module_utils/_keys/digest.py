@@ -224,6 +224,22 @@ def fingerprints(server: Server, *, portable: bool = False, hidden: bool = False
         server.call("SELECT", 0)
 
 
+def same_value(server: Server, facts: Facts, one: bytes, other: bytes) -> bool:
+    """Whether two keys of the selected database hold the same, as the digest counts it; their expiry is no matter."""
+    kinds = _good(server.pipeline([("TYPE", one), ("TYPE", other)]))
+    if kinds[0] != kinds[1] or kinds[0] == b"none":
+        return False
+    kind = kinds[0]
+    first, second = _good(server.pipeline([_read_command(kind, key) for key in (one, other)]))
+    if pack_value(kind, first) != pack_value(kind, second):
+        return False
+    if kind == b"stream":
+        return _groups(server, one, None) == _groups(server, other, None)
+    if kind == b"hash" and _knows_field_expiry(facts):
+        return _field_expiries(server, one, first[::2]) == _field_expiries(server, other, second[::2])
+    return True
+
+
 def digest(server: Server) -> tuple[str, int]:
     """The digest of a server's whole data set, and its number of keys. As `fingerprints`."""
     total, count = 0, 0

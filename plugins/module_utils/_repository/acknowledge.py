@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A human's word that a suspect backup is as it should be, kept beside the backup in every repository that has it."""
+"""A human's word that a suspect backup or export is as it should be, kept beside it in every repository that has it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from .._errors import NotFoundError
 from .._times import now, to_iso
-from .catalog import list_backups
-from .layout import ACKNOWLEDGED, backup_path
+from .catalog import list_backups, list_exports
+from .layout import ACKNOWLEDGED, folder_of, is_export_label
 from .parse import parse_json
 from .store import Store
 
@@ -32,7 +32,12 @@ def acknowledge(stores: Sequence[Store], word: Acknowledgement, *, check_mode: b
 
     Raises NotFoundError for a label that no repository has, before anything is written.
     """
-    entries = {entry.label: entry for entry in list_backups(stores, word.instance)}
+    listed = []
+    if not all(is_export_label(label) for label in word.labels):
+        listed += list_backups(stores, word.instance)
+    if any(is_export_label(label) for label in word.labels):
+        listed += list_exports(stores, word.instance)
+    entries = {entry.label: entry for entry in listed}
     lacking = [label for label in word.labels if label not in entries or not entries[label].manifests]
     if lacking:
         where = ", ".join(store.where() for store in stores)
@@ -45,7 +50,7 @@ def acknowledge(stores: Sequence[Store], word: Acknowledgement, *, check_mode: b
     actions = []
     for label in word.labels:
         for store in entries[label].stores:
-            path = f"{backup_path(word.instance, label)}/{ACKNOWLEDGED}"
+            path = f"{folder_of(word.instance, label)}/{ACKNOWLEDGED}"
             if _stands(store, path, word):
                 continue
             if not check_mode:

@@ -66,10 +66,12 @@ class CatalogCache:
 
     folder: str
 
-    def known(self, store: Store, instance: str) -> Known:
-        """What is known of an instance in a repository."""
+    def known(self, store: Store, folder: str) -> Known:
+        """What is known of a folder of a repository, such as `<instance>/backup`."""
         place = hashlib.sha256(store.where().encode(errors="surrogateescape")).hexdigest()[:16]
-        path = os.path.join(self.folder, "catalog", f"{instance}-{place}.json")
+        instance, _slash, kind = folder.partition("/")
+        name = f"{instance}-{place}.json" if kind in ("", "backup") else f"{instance}-{place}-{kind}.json"
+        path = os.path.join(self.folder, "catalog", name)
         documents: Mapping[str, Any] = {}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found = _opened(path)

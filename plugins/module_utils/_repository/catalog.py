@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The backups that repositories hold: usable, or why not. Reading only.
+"""The backups and the exports of keys that repositories hold: usable, or why not. Reading only.
 
 One listing for each repository; then only what is not known yet is read.
 """
@@ -9,7 +9,8 @@ One listing for each repository; then only what is not known yet is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Callable
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._times import CLOCK_SKEW, now, to_iso
@@ -21,13 +22,15 @@ from .layout import (
     MANIFEST,
     SUMS,
     VERIFICATION,
-    backup_path,
     backups_path,
+    exports_path,
+    folder_of,
+    is_export_label,
     is_label,
     sums_text,
     valid_instance,
 )
-from .manifest import Manifest, open_manifest
+from .manifest import Manifest, open_export, open_manifest
 from .parse import parse_json
 from .records import Standing, newest_names, parse_record, standing
 from .store import Store, StoredObject
@@ -35,18 +38,39 @@ from .store import Store, StoredObject
 Files = Mapping[str, StoredObject]
 """The files of one backup's folder, by their path in it."""
 
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of what an instance has in a repository: the folder it lies in, its labels, and its manifests."""
+
+    word: str
+    root: Callable[[str], str]
+    is_label: Callable[[str], bool]
+    open: Callable[[bytes, str], Manifest]
+
+
+BACKUPS = Kind("backup", backups_path, is_label, open_manifest)
+EXPORTS = Kind("export", exports_path, is_export_label, open_export)
+
+
+def kind_of(label: str) -> Kind:
+    """What a label belongs to."""
+    return EXPORTS if is_export_label(label) else BACKUPS
+
+
+_OURS = frozenset(("backup", "export"))
 _UNTOUCHED = "The live data was not touched"
 _HINT = "Use another backup, or another repository's copy of this one"
 
 
 def read_entry(store: Store, instance: str, label: str) -> Manifest:
-    """The manifest of one stored backup, held against the folder's listing.
+    """The manifest of one stored backup or export, held against the folder's listing.
 
     Raises NotFoundError when there is none, DamagedError when anything does not fit.
     """
-    folder = backup_path(instance, label)
+    folder = folder_of(instance, label)
     where = store.where(f"{folder}/{MANIFEST}")
-    manifest = open_manifest(store.read(f"{folder}/{MANIFEST}"), where)
+    manifest = kind_of(label).open(store.read(f"{folder}/{MANIFEST}"), where)
     _require_fit(store, instance, label, manifest, _below(folder, store.files(folder)))
     return manifest
 
@@ -54,8 +78,8 @@ def read_entry(store: Store, instance: str, label: str) -> Manifest:
 def read_usable(store: Store, instance: str, label: str) -> Manifest:
     """The same, of a backup that no verification has found to be bad. Raises DamagedError for one that has."""
     present = to_iso(now() + CLOCK_SKEW)
-    files = _below(backup_path(instance, label), store.files(backup_path(instance, label)))
-    documents, errors = _read(store, Known(), {label: files}, present)
+    files = _below(folder_of(instance, label), store.files(folder_of(instance, label)))
+    documents, errors = _read(store, kind_of(label), Known(), {label: files}, present)
     entry = _copy(store, Entry(instance, label), files, documents, errors, present)
     if entry.manifest is None:
         raise DamagedError(entry.problems[store.name], untouched=_UNTOUCHED, hint=_HINT)
@@ -67,11 +91,11 @@ def _below(folder: str, files: Iterable[StoredObject]) -> Files:
 
 
 def _require_fit(store: Store, instance: str, label: str, manifest: Manifest, files: Files) -> None:
-    folder = backup_path(instance, label)
+    folder = folder_of(instance, label)
     if (manifest.instance, manifest.label) != (instance, label):
         raise DamagedError(
-            f"{store.where(f'{folder}/{MANIFEST}')} belongs to the backup {manifest.label} of {manifest.instance}: "
-            "it was put in the wrong place",
+            f"{store.where(f'{folder}/{MANIFEST}')} belongs to the {kind_of(label).word} {manifest.label} of "
+            f"{manifest.instance}: it was put in the wrong place",
             untouched=_UNTOUCHED,
             hint="Put the folder back where it belongs",
         )
@@ -90,7 +114,7 @@ def _require_fit(store: Store, instance: str, label: str, manifest: Manifest, fi
 
 def check_sums(store: Store, manifest: Manifest) -> None:
     """Hold SHA256SUMS against the manifest. Raises DamagedError."""
-    path = f"{backup_path(manifest.instance, manifest.label)}/{SUMS}"
+    path = f"{folder_of(manifest.instance, manifest.label)}/{SUMS}"
     wanted = sums_text([(f.name, f.sha256) for f in manifest.files]).encode()
     if store.read(path) != wanted:
         raise DamagedError(
@@ -110,11 +134,31 @@ def list_backups(
 
     Where `errors` is given, a store that cannot be listed is noted there, by its name, and the others go on.
     """
+    return _listed(BACKUPS, stores, instance, cache, errors)
+
+
+def list_exports(
+    stores: Sequence[Store],
+    instance: str,
+    cache: CatalogCache | None = None,
+    errors: dict[str, RepositoryError] | None = None,
+) -> list[Entry]:
+    """All exports of keys of `instance`, as `list_backups` lists its backups."""
+    return _listed(EXPORTS, stores, instance, cache, errors)
+
+
+def _listed(
+    kind: Kind,
+    stores: Sequence[Store],
+    instance: str,
+    cache: CatalogCache | None,
+    errors: dict[str, RepositoryError] | None,
+) -> list[Entry]:
     require_name(instance)
     merged: dict[str, Entry] = {}
     for store in stores:
         try:
-            copies = _copies(store, instance, cache)
+            copies = _copies(kind, store, instance, cache)
         except RepositoryError as error:
             if errors is None:
                 raise
@@ -132,7 +176,8 @@ def _merge(entry: Entry, copy: Entry, name: str) -> None:
     entry.unread.update(copy.unread)
     there = entry.manifest
     if there is not None and copy.manifest is not None and there.identity != copy.manifest.identity:
-        entry.problems[name] = "another backup of the same label, not the one of the other repositories"
+        what = kind_of(entry.label).word
+        entry.problems[name] = f"another {what} of the same label, not the one of the other repositories"
         return
     entry.manifests.update(copy.manifests)
     entry.standings.update(copy.standings)
@@ -140,17 +185,17 @@ def _merge(entry: Entry, copy: Entry, name: str) -> None:
     entry.acknowledged = max(entry.acknowledged, copy.acknowledged)
 
 
-def _copies(store: Store, instance: str, cache: CatalogCache | None) -> list[Entry]:
+def _copies(kind: Kind, store: Store, instance: str, cache: CatalogCache | None) -> list[Entry]:
     """What one store holds, each backup as an entry of its own."""
-    root = backups_path(instance)
+    root = kind.root(instance)
     folders: dict[str, dict[str, StoredObject]] = {}
     for file in store.files(root):
         label, _slash, name = file.path[len(root) + 1 :].partition("/")
-        if is_label(label):
+        if kind.is_label(label):
             folders.setdefault(label, {})[name] = file
-    known = cache.known(store, instance) if cache else Known()
+    known = cache.known(store, root) if cache else Known()
     present = to_iso(now() + CLOCK_SKEW)
-    documents, errors = _read(store, known, folders, present)
+    documents, errors = _read(store, kind, known, folders, present)
     found = [
         _copy(store, Entry(instance, label), files, documents, errors, present)
         for label, files in sorted(folders.items())
@@ -168,7 +213,7 @@ def _relevant(files: Files, present: str) -> list[StoredObject]:
 
 
 def _read(
-    store: Store, known: Known, folders: Mapping[str, Files], present: str
+    store: Store, kind: Kind, known: Known, folders: Mapping[str, Files], present: str
 ) -> tuple[dict[str, Any], dict[str, RepositoryError]]:
     """The documents of all relevant files by their path, and the errors of those that cannot be read."""
     documents: dict[str, Any] = {}
@@ -187,7 +232,7 @@ def _read(
             continue
         try:
             if path.endswith(f"/{MANIFEST}"):
-                documents[path] = open_manifest(raw, store.where(path)).document
+                documents[path] = kind.open(raw, store.where(path)).document
             else:
                 documents[path] = parse_json(raw)
         except DamagedError as error:
@@ -209,7 +254,7 @@ def _copy(
 ) -> Entry:
     """One store's copy of a backup, with what is wrong with it."""
     entry.stored_bytes[store.name] = sum(file.size for file in files.values())
-    folder = backup_path(entry.instance, entry.label)
+    folder = folder_of(entry.instance, entry.label)
     if "" in files:
         entry.problems[store.name] = f"{store.where(folder)} is a link or a file, and should be a folder"
         return entry
@@ -263,8 +308,8 @@ def readable_stores(stores: Sequence[Store]) -> tuple[list[Store], dict[str, str
 
 
 def list_instances(stores: Iterable[Store]) -> list[str]:
-    """The instances that have backups in any store."""
+    """The instances that have backups or exports in any store."""
     found: set[str] = set()
     for store in stores:
-        found.update(n for n in store.names("") if valid_instance(n) and "backup" in store.names(n))
+        found.update(n for n in store.names("") if valid_instance(n) and not _OURS.isdisjoint(store.names(n)))
     return sorted(found)

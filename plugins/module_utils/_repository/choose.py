@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which backup is meant: the newest that can be trusted, or the one that was named. Pure."""
+"""Which backup (or export) is meant: the newest that can be trusted, or the one that was named. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from .._errors import DamagedError, NotFoundError
 from .._times import CLOCK_SKEW, now, to_iso
 from .entry import Entry
-from .layout import make_label
+from .layout import is_export_label, make_label
 
 
 def newest_before(entries: Sequence[Entry], at: float | None = None, engine: str | None = None) -> Entry | None:
@@ -43,7 +43,9 @@ def passed_over(
     return [f"{label}: {reason}" for label, reason in sorted(why.items())]
 
 
-def choose(entries: Sequence[Entry], instance: str, where: str, *, label: str | None, at: float | None) -> Entry:
+def choose(
+    entries: Sequence[Entry], instance: str, where: str, *, label: str | None, at: float | None, noun: str = "backup"
+) -> Entry:
     """The backup to restore: the one of `label`, else the newest (not newer than `at`). Pure.
 
     Raises NotFoundError or DamagedError that names what is there instead.
@@ -54,14 +56,16 @@ def choose(entries: Sequence[Entry], instance: str, where: str, *, label: str | 
         entry = next((e for e in entries if e.label == label), None)
         if entry is None:
             raise NotFoundError(
-                f"{where} holds no backup {label} of {instance}",
+                f"{where} holds no {noun} {label} of {instance}",
                 untouched=untouched,
-                hint=f"It holds: {there or 'none'}",
+                hint="That is an export of keys, which redis_import takes"
+                if noun == "backup" and is_export_label(label)
+                else f"It holds: {there or 'none'}",
             )
         if not entry.usable:
             problem = next(iter(entry.problems.values()), "it has no manifest")
             raise DamagedError(
-                f"the backup {label} of {instance} cannot be used: {problem}",
+                f"the {noun} {label} of {instance} cannot be used: {problem}",
                 untouched=untouched,
                 hint=f"Usable are: {there or 'none'}",
             )
@@ -71,7 +75,7 @@ def choose(entries: Sequence[Entry], instance: str, where: str, *, label: str | 
         moment = f" that is not newer than {to_iso(at)}" if at is not None else ""
         broken = "; ".join(f"{e.label}: {p}" for e in entries for p in e.problems.values())
         raise NotFoundError(
-            f"{where} holds no usable backup of {instance}{moment}",
+            f"{where} holds no usable {noun} of {instance}{moment}",
             untouched=untouched,
             hint=f"Usable are: {there or 'none'}" + (f". Not usable: {broken}" if broken else ""),
         )

@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One backup of one instance, as all repositories together show it. Pure."""
+"""One backup or export of one instance, as all repositories together show it. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from .._errors import RepositoryError
 from .._times import from_iso
+from .layout import export_name
 from .manifest import Manifest
 from .records import LEVELS, Standing
 from .store import Store
@@ -17,7 +18,7 @@ from .store import Store
 
 @dataclass
 class Entry:
-    """A backup in one or several repositories. What a repository says of its copy is kept by the repository's name.
+    """A backup or export in one or several repositories. What one says of its copy is kept by the repository's name.
 
     `problems` tells why copies cannot be used, `acknowledged` when a human accepted the backup as it is (ISO 8601).
     `stored_bytes` counts those of each copy, whatever became of it. `unread` holds why a record of a verification could
@@ -56,9 +57,14 @@ class Entry:
         return max((self.standings[store.name].at.get(level, "") for store in self.stores), default="")
 
     @property
+    def proof(self) -> str:
+        """The level of verification that proves it good: a load in a server. An export is read to its end instead."""
+        return "content" if export_name(self.label) else "restore"
+
+    @property
     def verified(self) -> str:
-        """When a real server last loaded it and found it equal to its manifest; empty when never."""
-        return self.verified_at("restore")
+        """When it was last proven good and equal to its manifest; empty when never."""
+        return self.verified_at(self.proof)
 
     def as_result(self) -> dict[str, Any]:
         """The element of `backups` that the modules return."""
@@ -98,4 +104,5 @@ class Entry:
                 checks=document.get("checks", []),
                 annotations=document.get("annotations", {}),
             )
+            return {**self.manifest.export, **result}
         return result

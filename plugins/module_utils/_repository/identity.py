@@ -9,13 +9,13 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from .._errors import DamagedError, NotFoundError, RepositoryError
 from .._files import make_dirs, read_json, write_json
-from .layout import IDENTITY, backups_path, valid_instance
+from .layout import IDENTITY, backups_path, exports_path, valid_instance
 from .parse import parse_json
 from .store import Store
 
@@ -62,23 +62,28 @@ class HostState:
         """The instance's UUID on this host; empty when it has none yet."""
         return str(self._document(instance).get("uuid", ""))
 
-    def serial(self, instance: str) -> int:
-        """The largest serial that a backup of the instance was given on this host; 0 when none was."""
-        found = self._document(instance).get("serial", 0)
+    def serial(self, instance: str, export: str = "") -> int:
+        """The largest serial that a backup of the instance (or an export of this name) was given on this host; 0 when
+        none was."""
+        document = self._document(instance)
+        found = _serials(document).get(export, 0) if export else document.get("serial", 0)
         return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
 
     def write(self, instance: str, identity: str) -> None:
         """Remember that `instance` on this host is `identity`."""
-        self._write(instance, identity, self.serial(instance))
+        self._write(instance, uuid=identity)
 
-    def write_serial(self, instance: str, serial: int) -> None:
-        """Remember the serial of the newest backup: a clock that jumps back, or an empty store, does not lower it."""
-        self._write(instance, self.read(instance), serial)
+    def write_serial(self, instance: str, serial: int, export: str = "") -> None:
+        """Remember the serial of the newest backup: a clock that jumps back, or an empty store, does not lower it.
 
-    def _write(self, instance: str, identity: str, serial: int) -> None:
-        document: dict[str, Any] = {"instance": instance, "uuid": identity}
-        if serial:
-            document["serial"] = serial
+        The exports of each name have serials of their own."""
+        if export:
+            self._write(instance, export_serials={**_serials(self._document(instance)), export: serial})
+        else:
+            self._write(instance, serial=serial)
+
+    def _write(self, instance: str, **changes: Any) -> None:
+        document: dict[str, Any] = {"uuid": "", **self._document(instance), "instance": instance, **changes}
         try:
             make_dirs(os.path.dirname(self._path(instance)))
             write_json(self._path(instance), document)
@@ -103,6 +108,11 @@ class HostState:
         return os.path.join(folder, f"{instance}.lock")
 
 
+def _serials(document: Mapping[str, Any]) -> dict[str, Any]:
+    found = document.get("export_serials")
+    return dict(found) if isinstance(found, dict) else {}
+
+
 def stored_identity(store: Store, instance: str) -> str:
     """The UUID that the repository knows for `instance`; empty when it knows none.
 
@@ -111,8 +121,10 @@ def stored_identity(store: Store, instance: str) -> str:
     try:
         raw = store.read(f"{instance}/{IDENTITY}")
     except NotFoundError:
-        foreign = [n for n in store.names(instance) if not n.startswith(".") and n not in ("backup", "archive")]
-        if foreign or store.names(backups_path(instance)):
+        there = [n for n in store.names(instance) if not n.startswith(".")]
+        foreign = [n for n in there if n not in ("backup", "archive", "export")]
+        ours = store.names(backups_path(instance)) or ("export" in there and store.names(exports_path(instance)))
+        if foreign or ours:
             raise RepositoryError(
                 f"{store.where(instance)} holds files that are no backups of this collection "
                 f"({', '.join(foreign[:3]) or 'a backup folder without instance.json'})",

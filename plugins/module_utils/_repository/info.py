@@ -13,11 +13,11 @@ from typing import Any
 from .._errors import ProgramError, RedisBackupError, RepositoryError
 from .._times import from_iso, now
 from .cache import CatalogCache
-from .catalog import list_backups, list_instances, readable_stores
+from .catalog import list_backups, list_exports, list_instances, readable_stores
 from .choose import newest_before
 from .entry import Entry
 from .store import Store
-from .suspects import suspects
+from .suspects import suspect_exports, suspects
 
 _AT_ONCE = 8
 
@@ -41,7 +41,7 @@ def show_catalog(
     query: str | None,
     cache: CatalogCache | None = None,
 ) -> dict[str, Any]:
-    """`backups`, `latest`, `archive` and `rpo_seconds` of one instance, or the backups of all.
+    """`backups`, `latest`, `exports`, `archive` and `rpo_seconds` of one instance, or the backups and exports of all.
 
     Repositories that cannot be read are told in `repository_problems`, as long as another one can. Raises
     RedisBackupError when none can.
@@ -52,6 +52,7 @@ def show_catalog(
     errors: dict[str, RepositoryError] = {}
     with ThreadPoolExecutor(_AT_ONCE) as workers:  # many small questions to a service that is far away
         catalogs = list(workers.map(lambda name: list_backups(good, name, cache, errors), names))
+        exported = list(workers.map(lambda name: list_exports(good, name, cache, errors), names))
     if errors and len(errors) == len(good):
         raise next(iter(errors.values()))
     problems.update({name: str(error) for name, error in errors.items()})
@@ -69,6 +70,12 @@ def show_catalog(
     return {
         "backups": shown if query is None else search(query, shown),
         "latest": _shown(latest, doubtful[0]) if latest else None,
+        "exports": [
+            _shown(entry, why)
+            for entries, why in zip(exported, map(suspect_exports, exported))
+            for entry in entries
+            if entry.usable or not usable_only
+        ],
         "archive": {},
         "rpo_seconds": rpo,
         "repository_problems": problems,

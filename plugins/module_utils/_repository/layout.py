@@ -7,6 +7,7 @@
     <instance>/backup/<label>/{dump.rdb.zst[.age], server.tar.zst[.age], SHA256SUMS, manifest.json}
     <instance>/backup/<label>/verification/<time>-<level>.json
     <instance>/backup/<label>/acknowledged.json
+    <instance>/export/<label>/{keys.jsonl.zst[.age], SHA256SUMS, manifest.json}, and what is added as to a backup
     <instance>/archive/instance.json
     <instance>/archive/<epoch>/<file of the AOF>/<offset>[-last].zst[.age]
 """
@@ -25,6 +26,7 @@ IDENTITY = "instance.json"
 LOCK = ".lock"
 PART = ".part"
 _LABEL = re.compile(r"(\d{8}T\d{6})Z_(rdb|aof)")
+_EXPORT = re.compile(r"\d{8}T\d{6}Z_([a-z0-9-]{1,40})")
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _EPOCH = re.compile(r"(\d{8}T\d{6})Z-(\d+)-[0-9a-f]{8}")
 _SEGMENT = re.compile(r"(\d{16})(-last)?\.zst(\.age)?")
@@ -46,7 +48,7 @@ def is_label(name: str) -> bool:
 
 
 def is_added(path: str) -> bool:
-    """Whether a file is added to a backup that exists already, by what verifies or acknowledges it."""
+    """Whether a file is added to a backup or export that exists already, by what verifies or acknowledges it."""
     names = path.split("/")
     return names[-1] == ACKNOWLEDGED or VERIFICATION in names[-2:-1]
 
@@ -57,6 +59,39 @@ def backups_path(instance: str) -> str:
 
 def backup_path(instance: str, label: str) -> str:
     return f"{instance}/backup/{label}"
+
+
+# --- exports of keys ---
+
+
+def valid_export_name(name: str) -> bool:
+    """Whether exports can carry the name. Those of the engines are taken: a label alone tells what it belongs to."""
+    return bool(export_name(f"00000000T000000Z_{name}"))
+
+
+def make_export_label(seconds: float, name: str) -> str:
+    """`YYYYMMDDTHHMMSSZ_<name>` of UTC seconds."""
+    return make_label(seconds, name)
+
+
+def export_name(label: str) -> str:
+    """The name of the exports that one of this label belongs to; empty for what is no export's label."""
+    match = _EXPORT.fullmatch(label)
+    return match[1] if match and not is_label(label) else ""
+
+
+def is_export_label(name: str) -> bool:
+    """Whether a folder's name is an export's label."""
+    return bool(export_name(name))
+
+
+def exports_path(instance: str) -> str:
+    return f"{instance}/export"
+
+
+def folder_of(instance: str, label: str) -> str:
+    """Where the backup or the export of this label lies."""
+    return f"{exports_path(instance)}/{label}" if is_export_label(label) else backup_path(instance, label)
 
 
 def stored_name(content: str, *, encrypted: bool) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The manifest: what a backup is, written last, sealed against accident. Pure."""
+"""The manifest: what a backup or an export of keys is, written last, sealed against accident. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable, Optional
 
 from .._errors import DamagedError
 from .._server.versions import RdbFormat
 from .._times import from_iso
-from .layout import ACKNOWLEDGED, MANIFEST, SUMS, VERIFICATION, is_label
+from .layout import ACKNOWLEDGED, MANIFEST, SUMS, VERIFICATION, export_name, is_export_label, is_label
 from .parse import parse_json
 
 FORMAT = 1
 DATA_KINDS = ("rdb", "aof")
 """The kinds of files that hold the data set."""
+EXPORT = "export"
+"""The engine of an export of keys."""
+KEYS = "keys"
+"""The kind of the one file of an export."""
+_FORMATS = ("jsonl", "json", "dump")
 _LARGEST = 2**63
 _SEAL = "sha256"
 _PACKING = ("files", "compression", "encryption", "reencrypted", "server_files")
@@ -119,6 +124,12 @@ class Manifest:
         return found if isinstance(found, dict) else {}
 
     @property
+    def export(self) -> Mapping[str, Any]:
+        """What it tells of an export of keys; empty for a backup."""
+        found = self.document.get(EXPORT)
+        return found if isinstance(found, dict) else {}
+
+    @property
     def key_room(self) -> int:
         """By how many keys the count may be wrong: nothing but an AOF is counted while it is written."""
         found = self.document["keys"].get("room", 0)
@@ -149,11 +160,23 @@ class Manifest:
         return RdbFormat(server["rdb_magic"], int(server["rdb_version"]))
 
 
+_Judge = Callable[[Mapping[str, Any]], Optional[str]]
+
+
 def open_manifest(raw: bytes, where: str) -> Manifest:
-    """The manifest in `raw`.
+    """The manifest of a backup in `raw`.
 
     Raises DamagedError when one byte of it is not as it was written, or its format is newer than ours.
     """
+    return _opened(raw, where, _why_no_backup)
+
+
+def open_export(raw: bytes, where: str) -> Manifest:
+    """The manifest of an export of keys in `raw`. Raises as `open_manifest` does."""
+    return _opened(raw, where, _why_no_export)
+
+
+def _opened(raw: bytes, where: str, judge: _Judge) -> Manifest:
     untouched = "The live data was not touched"
     hint = "Use another backup, or another repository's copy of this one"
     try:
@@ -175,7 +198,7 @@ def open_manifest(raw: bytes, where: str) -> Manifest:
             untouched=untouched,
             hint="Use a newer version of globalscope.redis_backup",
         )
-    why = _why_senseless(document)
+    why = judge(document)
     if why:
         raise DamagedError(
             f"the manifest {where} is no manifest of this collection: {why}", untouched=untouched, hint=hint
@@ -183,7 +206,35 @@ def open_manifest(raw: bytes, where: str) -> Manifest:
     return Manifest(document)
 
 
-def _why_senseless(document: Mapping[str, Any]) -> str | None:
+def _why_no_backup(document: Mapping[str, Any]) -> str | None:
+    return _why_senseless(document, is_label)
+
+
+def _why_no_export(document: Mapping[str, Any]) -> str | None:
+    """An export says all that a backup says, and what was looked for, how it is written, and that it is no snapshot."""
+    why = _why_senseless(document, is_export_label)
+    if why:
+        return why
+    told = document.get(EXPORT)
+    if document["engine"] != EXPORT or not isinstance(told, dict):
+        return "it is none of an export of keys"
+    if told.get("name") != export_name(document["label"]):
+        return "its name is not that of its label"
+    if told.get("format") not in _FORMATS:
+        return f"it knows no format of keys ({str(told.get('format'))[:20]!r})"
+    for name in ("patterns", "types"):
+        if not isinstance(told.get(name), list) or not all(isinstance(each, str) for each in told[name]):
+            return f"its {name} are no list of words"
+    if not isinstance(told.get("databases"), list) or not all(_is_count(each) for each in told["databases"]):
+        return "its databases are no list of numbers"
+    if told.get("point_in_time") is not False:
+        return "it claims to be of one moment"
+    if [entry["kind"] for entry in document["files"]] != [KEYS]:
+        return "it does not hold one file of keys"
+    return None
+
+
+def _why_senseless(document: Mapping[str, Any], labelled: Callable[[str], bool]) -> str | None:
     """What in a sealed document no writer of ours would have put there; None when it is a manifest.
 
     The seal keeps accidents out. Whoever seals anew by hand gets words in place of a traceback.
@@ -220,7 +271,7 @@ def _why_senseless(document: Mapping[str, Any]) -> str | None:
         return "its duration is none"
     names = [entry["name"] for entry in files]
     contents = [entry["content"] for entry in files]  # of which a copy that is packed anew makes names
-    if not is_label(document["label"]) or not all(_NAME.fullmatch(name) for name in [*names, *contents]):
+    if not labelled(document["label"]) or not all(_NAME.fullmatch(name) for name in [*names, *contents]):
         return "its label, or the name of a file, is none"
     if len(set(names)) != len(names) or len(set(contents)) != len(contents) or not _OURS.isdisjoint(names):
         return "two of its files have one name"

@@ -42,17 +42,21 @@ class Tap(Protocol):
 
 @dataclass(frozen=True)
 class Packing:
-    """How artefacts are stored. `recipients` are age or SSH public keys; none means no encryption."""
+    """How artefacts are stored. `recipients` are age or SSH public keys; none means no encryption.
+
+    A repository keeps nothing uncompressed: `compress` is for files that are made elsewhere.
+    """
 
     level: int = 1
     recipients: tuple[str, ...] = ()
+    compress: bool = True
 
     def __post_init__(self) -> None:
         require_public(self.recipients)
 
     def programs(self, *, threads: int = 1) -> list[list[str]]:
         """The chain of programs that packs. Recipients are public: they may stand on a command line."""
-        chain = [[find_program("zstd"), "-q", "-c", f"-{self.level}", f"-T{threads}"]]
+        chain = [[find_program("zstd"), "-q", "-c", f"-{self.level}", f"-T{threads}"]] if self.compress else []
         if self.recipients:
             chain.append([find_program("age"), *(word for r in self.recipients for word in ("-r", r))])
         return chain
@@ -352,6 +356,36 @@ def load_chunks(
         finally:
             feed.join()
         _judge(feed, chain, lambda: count, file, where, encrypted=encrypted)
+
+
+def unpacked(
+    stream: BinaryIO, programs: list[list[str]], where: str, hint: str = ""
+) -> Generator[memoryview, None, None]:
+    """What `programs` make of a file of which no manifest tells. What was yielded is overwritten by the next chunk.
+
+    Raises ProgramError, at the end or before, when one of them fails; RepositoryError when the file cannot be read.
+    """
+    with _Chain(programs) as chain:
+        feed = _Feed(stream, chain)
+        feed.start()
+        view = memoryview(bytearray(_READ_BYTES))
+        try:
+            while True:
+                got = chain.stdout.readinto(view)  # type: ignore[attr-defined]
+                if not got:
+                    break
+                yield view[:got]
+        except BaseException:
+            feed.given_up = True
+            chain.stop()
+            raise
+        finally:
+            feed.join()
+        if feed.error is not None:
+            raise RepositoryError(f"{where} cannot be read: {feed.error.strerror}")
+        complaint = chain.complaint()
+        if complaint:
+            raise ProgramError(f"{where} cannot be opened: {complaint}", hint=hint)
 
 
 def load_into(

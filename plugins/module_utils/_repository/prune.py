@@ -1,14 +1,17 @@
 # Copyright (c) GlobalScope contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Retention carried out: what a policy lets go is removed, the manifest first, and the remains of dead writers."""
+"""Retention carried out: what a policy lets go is removed, the manifest first, and the remains of dead writers.
+
+Exports of keys are kept by the same rules, those of each name by themselves.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._errors import RedisBackupError, RepositoryError
@@ -17,15 +20,15 @@ from .._times import now
 from .annotations import kept_until
 from .archived import prune_archive
 from .cache import CatalogCache
-from .catalog import list_backups
+from .catalog import BACKUPS, EXPORTS, Kind, kind_of, list_backups, list_exports
 from .entry import Entry
 from .identity import HostState, require_name, stored_identity
-from .layout import MANIFEST, backup_path, backups_path, is_label
-from .manifest import Manifest
+from .layout import MANIFEST, folder_of
+from .manifest import EXPORT, Manifest
 from .remains import clean
 from .retention import Candidate, Policy, decide, doubts_of
 from .store import Store
-from .suspects import SHRINK_RATIO, require_ratio, suspects
+from .suspects import SHRINK_RATIO, by_name, require_ratio, suspect_exports, suspects
 
 REMAINS_AGE = 86400.0
 """Seconds for which the remains of an unfinished backup are left alone."""
@@ -162,8 +165,10 @@ def prune(request: PruneRequest) -> PruneResult:
                     actions += [f"{word} ({store.where()})"] if word else []
                 ready.append(store)
         errors: dict[str, RepositoryError] = {}
-        entries = list_backups(ready, request.instance, CatalogCache(request.state.folder), errors)
-        for entry in entries:
+        cache = CatalogCache(request.state.folder)
+        entries = list_backups(ready, request.instance, cache, errors)
+        exports = list_exports(ready, request.instance, cache, errors)
+        for entry in (*entries, *exports):
             errors.update(entry.unread)  # a failure that is not known must not pass for a good backup
         doubtful = suspects(entries, request.shrink_ratio)
         doubts = doubts_of([_candidate(entry, entry.manifest, doubtful) for entry in entries if entry.manifest])
@@ -181,8 +186,9 @@ def prune(request: PruneRequest) -> PruneResult:
                     one.blocked = one.blocked or decision.blocked
                     _remove_backups(store, decision.removed, entries, request, one, actions)
                 _keep_unusable(store, entries, one)
-                _remove_remains(store, entries, request, one, actions)
+                _remove_remains(BACKUPS, store, entries, request, one, actions)
                 _prune_archive(store, entries, request, one, actions)
+                _prune_exports(store, exports, request, one, actions)
     return PruneResult(request.instance, list(pruned.values()), actions)
 
 
@@ -200,6 +206,22 @@ def _prune_archive(
     one.notes += stays
     verb = "would remove" if request.check_mode else "removed"
     actions += [f"{verb} epoch {epoch} of the archive from {store.where()}" for epoch in removed]
+
+
+def _prune_exports(
+    store: Store, exports: Sequence[Entry], request: PruneRequest, one: Pruned, actions: list[str]
+) -> None:
+    """Remove the exports of keys that no rule keeps. Each name has its own history, and its newest one stays."""
+    doubtful = suspect_exports(exports, request.shrink_ratio)
+    for named in by_name(exports).values():
+        doubts = doubts_of([_candidate(entry, entry.manifest, doubtful) for entry in named if entry.manifest])
+        candidates = with_newest_kept(candidates_of(named, store, EXPORT, doubtful))
+        decision = decide(candidates, request.policies[store.name], doubts)
+        one.kept.update(decision.kept)
+        one.blocked = one.blocked or decision.blocked
+        _remove_backups(store, decision.removed, named, request, one, actions)
+    _keep_unusable(store, exports, one)
+    _remove_remains(EXPORTS, store, exports, request, one, actions)
 
 
 @contextlib.contextmanager
@@ -237,9 +259,16 @@ def _require_own(store: Store, request: PruneRequest) -> None:
 
 
 def candidates_of(entries: Sequence[Entry], store: Store, engine: str, doubtful: Mapping[str, str]) -> list[Candidate]:
-    """One repository's backups of an engine, for the decision. Copies that cannot be used are no candidates. Pure."""
+    """One repository's backups of an engine, or its exports, for the decision; not the copies that cannot be used.
+    Pure."""
     there = ((entry, entry.manifests.get(store.name)) for entry in entries)
     return [_candidate(entry, copy, doubtful) for entry, copy in there if copy is not None and copy.engine == engine]
+
+
+def with_newest_kept(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The same, of which the newest stays whatever the rules say. Pure."""
+    newest = max(candidates, key=lambda each: (each.order, each.time, each.label), default=None)
+    return [replace(each, why_kept="the newest of its name") if each is newest else each for each in candidates]
 
 
 def _candidate(entry: Entry, manifest: Manifest, doubtful: Mapping[str, str]) -> Candidate:
@@ -262,9 +291,9 @@ def _pinned_until(manifest: Manifest) -> float:
 
 
 def _is_verified(entry: Entry, manifest: Manifest) -> bool:
-    """Whether a real server has loaded these very bytes, here or where a copy of them lies."""
+    """Whether these very bytes were proven good, here or where a copy of them lies: by a load in a real server."""
     same = (name for name, other in entry.manifests.items() if other.seal == manifest.seal)
-    return any("restore" in entry.standings[name].at for name in same)
+    return any(entry.proof in entry.standings[name].at for name in same)
 
 
 def _remove_backups(
@@ -281,7 +310,7 @@ def _remove_backups(
     manifests = {entry.label: entry.manifests[store.name] for entry in entries if store.name in entry.manifests}
     verb = "would remove" if request.check_mode else "removed"
     for label in labels:
-        folder = backup_path(request.instance, label)
+        folder = folder_of(request.instance, label)
         names = [MANIFEST, *(file.name for file in manifests[label].files)] if label in manifests else [MANIFEST]
         locked_words = next(filter(None, (store.why_locked(f"{folder}/{name}") for name in names)), "")
         if locked_words:
@@ -315,13 +344,13 @@ def _is_unfinished(entry: Entry, store: Store) -> bool:
 
 
 def _remove_remains(
-    store: Store, entries: Sequence[Entry], request: PruneRequest, one: Pruned, actions: list[str]
+    kind: Kind, store: Store, entries: Sequence[Entry], request: PruneRequest, one: Pruned, actions: list[str]
 ) -> None:
     """Remove what writers that died left more than a day ago. We hold the lock: nobody writes there now."""
-    root = backups_path(request.instance)
+    root = kind.root(request.instance)
     unfinished = {entry.label for entry in entries if _is_unfinished(entry, store)}
     known = {entry.label for entry in entries if store.name in entry.stored_bytes}
-    empty = {name for name in store.names(root) if is_label(name)} - known  # folders without a file
+    empty = {name for name in store.names(root) if kind.is_label(name)} - known  # folders without a file
     newest = dict.fromkeys(empty, 0.0)
     sizes: dict[str, int] = {}
     for file in store.files(root) if unfinished else []:
@@ -330,7 +359,7 @@ def _remove_remains(
         sizes[label] = sizes.get(label, 0) + file.size
     old = [label for label in sorted((unfinished | empty) & newest.keys()) if now() - newest[label] >= REMAINS_AGE]
     for label in old:
-        done = [f"would remove the remains of the unfinished backup {label} from {store.where()}"]
+        done = [f"would remove the remains of the unfinished {kind_of(label).word} {label} from {store.where()}"]
         stays: list[str] = []
         if not request.check_mode:
             done, stays = clean(store, request.instance, [label])

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from .._errors import NotFoundError, ProgramError, RepositoryError
 from .._times import now, to_iso
-from .layout import MANIFEST, backups_path, is_added
+from .layout import MANIFEST, backups_path, exports_path, is_added
 from .s3_lock import S3Lock
 from .s3_read import ResumingReader, broken
 from .s3_write import S3Sink
@@ -325,7 +325,7 @@ class S3Store:
         """
         key = self.key(path)
         with self.told(path):
-            self._abort_uploads(key)
+            self._abort_uploads(path, path)
             listing = self.client.get_paginator("list_object_versions").paginate(Bucket=self.place.bucket, Prefix=key)
             doomed = [
                 {"Key": entry["Key"], "VersionId": entry["VersionId"]}
@@ -352,11 +352,15 @@ class S3Store:
                     hint="An object under retention (object lock) can be removed when its time has passed",
                 )
 
-    def _abort_uploads(self, key: str) -> None:
-        listing = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.place.bucket, Prefix=key)
+    def _abort_uploads(self, above: str, *paths: str) -> None:
+        """Give up the unfinished uploads of these objects, or below these folders, by a listing of what is `above`."""
+        keys = [self.key(path) for path in paths]
+        below = tuple(f"{key}/" for key in keys)
+        place = {"Bucket": self.place.bucket, "Prefix": self.key(above)}
+        listing = self.client.get_paginator("list_multipart_uploads").paginate(**place)
         for page in listing:
             for upload in page.get("Uploads", []):
-                if upload["Key"] == key or upload["Key"].startswith(f"{key}/"):
+                if upload["Key"] in keys or upload["Key"].startswith(below):
                     with contextlib.suppress(self.client.exceptions.NoSuchUpload):  # a first try had done it
                         self.client.abort_multipart_upload(
                             Bucket=self.place.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
@@ -386,9 +390,8 @@ class S3Store:
     def _locked(self, instance: str) -> Iterator[str | None]:
         """Hold the lock, with what dead writers left unfinished (and no listing shows) out of the way."""
         with S3Lock(self, instance) as lock:
-            path = backups_path(instance)
-            with self.told(path):
-                self._abort_uploads(self.key(path))
+            with self.told(instance):  # never those of the archive, which goes on beside us
+                self._abort_uploads(instance, backups_path(instance), exports_path(instance))
             self._held[instance] = lock
             try:
                 yield lock.broken

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from .._errors import RedisBackupError
 from .entry import Entry
+from .layout import export_name
 from .manifest import Manifest
 
 SHRINK_RATIO = 0.5
@@ -56,6 +58,31 @@ def suspects(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> di
         if is_rdb and _is_better(entry, good_rdb):
             good_rdb = entry
     return found
+
+
+def by_name(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Exports of keys by the name that they were made under."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(export_name(entry.label), []).append(entry)
+    return found
+
+
+def suspect_exports(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> dict[str, str]:
+    """The same of exports of keys. One is held against those before it that had the same name and looked for the same.
+    """
+    found: dict[str, str] = {}
+    alike: dict[str, list[Entry]] = {}
+    for entry in entries:
+        alike.setdefault(_sought(entry), []).append(entry)
+    for group in alike.values():
+        found.update(suspects(group, shrink_ratio))
+    return found
+
+
+def _sought(entry: Entry) -> str:
+    told = entry.manifest.export if entry.manifest is not None else {}
+    return json.dumps([told.get(name) for name in ("name", "patterns", "types", "databases")])
 
 
 def _is_better(entry: Entry, good: Entry | None) -> bool:

@@ -5,22 +5,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from .._archive.coverage import Chain, Epoch
-from .._archive.sparse import Archived, survey_archive
-from .._errors import DamagedError, IncompatibleError, NotFoundError, RestoreError
+from .._archive.sparse import Archived
+from .._errors import IncompatibleError, RestoreError
 from .._files import PRIVATE_DIR, make_dirs, remove_tree
-from .._repository.catalog import list_backups
-from .._repository.choose import newest_before
 from .._repository.identity import require_name
 from .._repository.layout import make_label
 from .._repository.manifest import Manifest
-from .._repository.store import Store
 from .._server.instance import Instance
 from .._server.programs import program_version
 from .._times import now, to_iso
@@ -29,38 +23,28 @@ from .fetch import fetch_server_files, lay_out, settle, sync
 from .guards import target_of
 from .journal import Journal
 from .ownership import Ownership
-from .point_backup import lay_backup
 from .point_cut import Decision
-from .point_fetch import Target, lay_chain, lay_up_to, needed_bytes, search_chain
-from .point_guards import Candidate, require_fit, require_memory, require_room
-from .point_plan import Point, clock_steps, require_one_time
-from .point_sources import Sources, not_covered, not_found
+from .point_fetch import Target
+from .point_guards import require_fit, require_memory, require_room
+from .point_lay import (
+    Laid,
+    Work,
+    archive_end,
+    candidates_for,
+    companion_of,
+    lay_point,
+    newest_is_backup,
+    no_history,
+    require_sure_clock,
+    sources_of,
+)
+from .point_plan import Point
+from .point_sources import not_covered
 from .request import Options, Outcome, Selection
 from .stage import is_interrupted, lay_ready, look, stage, standing_restore
 
 _UNTOUCHED = "The live data was not touched"
 _DATABASES = 1024
-_WAYS = 8  # so many chains of the archive are tried at most, where objects are damaged
-
-
-@dataclass(frozen=True)
-class _Work:
-    """All that laying takes."""
-
-    store: Store
-    sources: Sources
-    archived: Archived | None
-    point: Point
-    target: Target
-    options: Options
-
-
-@dataclass(frozen=True)
-class _Laid:
-    """What was laid: where it ends, and what it was made of."""
-
-    decision: Decision
-    source: dict[str, Any]
 
 
 def stage_point(instance: Instance, selection: Selection, options: Options) -> Outcome:
@@ -74,33 +58,28 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
         return stage(instance, selection, options)
     require_name(selection.instance)
     store = selection.store
-    entries = list_backups([store], selection.instance)
-    archived = survey_archive(store, selection.instance, options.identities)
-    coverage = archived.coverage if archived is not None else None
-    sources = Sources(selection.instance, store.where(), coverage, entries)
-    if not sources.exact or _newest_is_backup(sources, point):
+    sources, archived = sources_of(store, selection.instance, options)
+    if not sources.exact or newest_is_backup(sources, point):
         if point.command:
-            raise _no_history(sources, point)
+            raise no_history(sources, point)
         return stage(instance, replace(selection, point=None), options)
-    candidates = _candidates(sources, archived, point)
+    candidates = candidates_for(sources, archived, point)
     if not candidates:
         raise not_covered(sources, point)
     directory, layout, workspace = look(instance, options)
     require_fit(instance, archived, candidates, options)
-    if point.second is not None and archived is not None:
-        chain = candidates[0].chain
-        require_one_time(clock_steps(_known(archived, chain)) if chain is not None else [], point.second)
+    require_sure_clock(archived, candidates, point)
 
     def is_selected(journal: Journal) -> bool:
         asked = (journal.source_instance, journal.repository) == (selection.instance, store.name)
-        moved = journal.state == "staged" and journal.point.get("archived_to") != _archived_to(sources)
+        moved = journal.state == "staged" and journal.point.get("archived_to") != archive_end(sources)
         return asked and journal.point.get("asked") == point.asked and not (moved and point.second is None)
 
     notes: list[str] = []
     standing = standing_restore(instance, workspace, layout, is_selected, notes, options)
     if standing is not None:
         return standing
-    companion = _companion(sources, point)
+    companion = companion_of(sources, point)
     as_aof = layout.aof_only
     require_room(directory, candidates[0].size, layout, as_aof=as_aof)
     require_memory(candidates[0], companion)
@@ -126,8 +105,8 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
         program = instance.program()
         version = instance.version()[1] if as_aof else program_version(program)[1]
         target = Target(root, names, program, version, instance.title)
-        laid, told = _lay(_Work(store, sources, archived, point, target, options), candidates)
-        _note(journal, laid, point, _archived_to(sources))
+        laid, told = lay_point(Work(store, sources, archived, point, target, options), candidates)
+        _note(journal, laid, point, archive_end(sources))
         loader = Loader(program, instance.title, (owner.uid, owner.gid))
         databases = target_of(instance).databases or _DATABASES
         if as_aof:
@@ -145,7 +124,7 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
             told.append("made an RDB of the AOF, which the server will start from")
         if companion is not None:
             journal.placed = fetch_server_files(instance, store, companion, workspace, journal, options)
-        archived_to = _archived_to(sources)
+        archived_to = archive_end(sources)
         if point.command and archived_to is not None:
             told.append(f"looked for {point.command_text} up to {to_iso(archived_to)}, where the archive ends")
         return [*told, f"staged {what}: {_ends(laid.decision)}, {journal.keys} keys"]
@@ -158,163 +137,12 @@ def _ends(decision: Decision) -> str:
     return f"all that was executed up to {to_iso(decision.recovered_to)}, {exact}"
 
 
-def _archived_to(sources: Sources) -> float | None:
-    return max((last for _first, last in sources.coverage.ranges), default=None) if sources.coverage else None
-
-
-def _newest_is_backup(sources: Sources, point: Point) -> bool:
-    """Whether the newest moment is that of a backup, made after all that is archived."""
-    if point.second is not None or point.command:
-        return False
-    newest = newest_before(sources.entries)
-    archived_to = _archived_to(sources)
-    taken = newest.manifest.snapshot_time if newest is not None and newest.manifest is not None else None
-    return taken is not None and (archived_to is None or taken > archived_to)
-
-
-def _no_history(sources: Sources, point: Point) -> NotFoundError:
-    return NotFoundError(
-        f"{sources.where} has no archive and no backup of the AOF of {sources.instance}, in which "
-        f"{point.command_text} could be found",
-        untouched=_UNTOUCHED,
-        hint="Restore a backup from before it: give its time with at alone, or its label",
-    )
-
-
-def _candidates(sources: Sources, archived: Archived | None, point: Point) -> list[Candidate]:
-    """All ways to the moment, those of the fewest bytes first; for a command, the archive before the backups."""
-    found = []
-    if archived is not None:
-        chains = sources.chains(point)[:_WAYS]
-        found = [Candidate(needed_bytes(archived, chain.epochs, point), chain=chain) for chain in chains]
-    reach = _archived_to(sources) or 0.0
-    for manifest in sources.backups(point):
-        data = next((file for file in manifest.files if file.kind == "aof"), None)
-        newer = manifest.snapshot_time > reach
-        if data is not None and (point.second is not None or not found or newer):
-            found.append(Candidate(data.size, backup=manifest))
-    if point.second is not None and not point.command:
-        return sorted(found, key=lambda each: each.size)
-    return found
-
-
-def _known(archived: Archived, chain: Chain) -> list[Any]:
-    """The headers that are known of a chain, in the order in which they were written."""
-    names = [name for epoch in chain.epochs for name in archived.increments(epoch)]
-    return [archived.headers[name] for name in names if name in archived.headers]
-
-
-def _companion(sources: Sources, point: Point) -> Manifest | None:
-    """The backup whose server files come back with the moment: the newest before it, else the oldest there is."""
-    found = newest_before(sources.entries, point.end if point.second is not None else None)
-    if found is None:
-        found = next((each for each in sources.entries if each.usable), None)
-    return found.manifest if found is not None else None
-
-
 def _uuid(archived: Archived | None, companion: Manifest | None) -> str:
     newest = archived.newest() if archived is not None else None
     return newest.uuid if newest is not None else companion.uuid if companion is not None else ""
 
 
-def _lay(work: _Work, candidates: Sequence[Candidate]) -> tuple[_Laid, list[str]]:
-    """Lay the moment by the first way that is whole; (what was laid, what is to be told)."""
-    told: list[str] = []
-    first: DamagedError | None = None
-    searched: set[str] = set()
-    for candidate in candidates:
-        try:
-            make_dirs(work.target.root)
-            laid = _lay_one(work, candidate)
-        except DamagedError as error:
-            first = first or error
-            told.append(f"passed over what is damaged: {error.what}")
-            remove_tree(work.target.root)
-            continue
-        if laid.decision.stamp is not None or not work.point.command:
-            return laid, told
-        remove_tree(work.target.root)
-        if candidate.chain is not None:
-            searched |= {epoch.name for epoch in candidate.chain.epochs}
-            break
-    if first is not None and (not work.point.command or not searched):
-        raise _damaged(work.sources, first)
-    older = _search_older(work, searched) if work.point.command else None
-    if older is None:
-        raise not_found(work.sources, work.point)
-    return older, told
-
-
-def _damaged(sources: Sources, error: DamagedError) -> DamagedError:
-    covered = sources.ranges()
-    return DamagedError(
-        error.what,
-        untouched=error.untouched or _UNTOUCHED,
-        hint=f"{error.hint}; by their headers, {_ranges(covered)} are covered",
-        covered=[[to_iso(first), to_iso(last)] for first, last in covered],
-    )
-
-
-def _ranges(ranges: Sequence[tuple[int, int]]) -> str:
-    return ", ".join(f"{to_iso(first)} to {to_iso(last)}" for first, last in ranges[-8:])
-
-
-def _lay_one(work: _Work, candidate: Candidate) -> _Laid:
-    chain = candidate.chain
-    if chain is not None and work.archived is not None:
-        decision, _paths = lay_chain(work.archived, chain, chain.epochs, work.point, work.target)
-        return _Laid(decision, _archive_source(chain.epochs, candidate.size, decision))
-    if candidate.backup is None:
-        raise not_covered(work.sources, work.point)
-    decision = lay_backup(work.store, candidate.backup, work.point, work.target, work.options)
-    source = {"kind": "backup", "label": candidate.backup.label, "bytes": candidate.size, "by": decision.by}
-    return _Laid(decision, source)
-
-
-def _search_older(work: _Work, searched: set[str]) -> _Laid | None:
-    """Look for the command in what lies before: epoch by epoch back, each read once; then lay what it ends."""
-    archived, target = work.archived, work.target
-    if archived is None:
-        return None
-    whole = replace(work.point, second=None)
-    early = [chain for chain in archived.coverage.chains if chain.first < work.point.end]
-    for chain in sorted(early, key=lambda each: each.first, reverse=True):
-        epochs = _before(chain, searched)
-        if not epochs:
-            continue
-        searched |= {epoch.name for epoch in epochs}
-        make_dirs(target.root)
-        if chain.epochs[0].single:
-            decision, _paths = lay_chain(archived, chain, epochs, whole, target)
-        else:
-            decision = search_chain(archived, epochs, chain, whole)
-            if decision.stamp is not None:
-                lay_up_to(archived, chain, epochs, decision, target)
-        if decision.stamp is not None:
-            return _Laid(decision, _archive_source(epochs, needed_bytes(archived, epochs, whole), decision))
-        remove_tree(target.root)
-    return None
-
-
-def _before(chain: Chain, searched: set[str]) -> list[Epoch]:
-    """The epochs of a chain up to the first one that was searched."""
-    return list(itertools.takewhile(lambda epoch: epoch.name not in searched, chain.epochs))
-
-
-def _archive_source(epochs: Sequence[Epoch], size: int, decision: Decision) -> dict[str, Any]:
-    used = epochs[: decision.position.file + 1]
-    return {
-        "kind": "archive",
-        "label": None,
-        "base": used[0].base[0].file if used[0].base and not used[0].single else None,
-        "base_time": to_iso(used[0].time or 0.0),
-        "epochs": [epoch.name for epoch in used],
-        "bytes": size,
-        "by": decision.by,
-    }
-
-
-def _note(journal: Journal, laid: _Laid, point: Point, archived_to: float | None) -> None:
+def _note(journal: Journal, laid: Laid, point: Point, archived_to: float | None) -> None:
     """Write into the journal what came of it."""
     decision = laid.decision
     recovered = to_iso(decision.recovered_to)

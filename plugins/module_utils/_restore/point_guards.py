@@ -74,13 +74,18 @@ def require_room(directory: str, size: int, layout: DataLayout, *, as_aof: bool)
         )
 
 
-def require_memory(candidate: Candidate, companion: Manifest | None) -> None:
-    """Raise RestoreError when a throw-away server would not have the memory to load it."""
+def needed_memory(candidate: Candidate, companion: Manifest | None) -> int:
+    """Bytes of memory that a server takes to load it, as far as anything tells. Pure."""
     used = companion.document["server"].get("used_memory_bytes") if companion is not None else None
     if not isinstance(used, int) or used <= 0:
         base = candidate.chain.epochs[0].base if candidate.chain is not None else []
         used = (base[0].total or 0) * _UNPACKED if base else candidate.size
-    needed = used * 6 // 5 + _MEMORY_MARGIN
+    return used * 6 // 5 + _MEMORY_MARGIN
+
+
+def require_memory(candidate: Candidate, companion: Manifest | None) -> None:
+    """Raise RestoreError when a throw-away server would not have the memory to load it."""
+    needed = needed_memory(candidate, companion)
     available = available_memory()
     if available is not None and available < needed:
         raise RestoreError(

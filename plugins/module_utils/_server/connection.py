@@ -46,9 +46,13 @@ class Login:
 
 
 class ReplyError(ServerError):
-    """An error reply of the server. `code` is its first word (ERR, NOPERM, LOADING)."""
+    """An error reply of the server. `code` is its first word (ERR, NOPERM, LOADING).
+
+    A server repeats the arguments of a command that it does not know: values and passwords, which are left out.
+    """
 
     def __init__(self, where: str, command: str, message: str) -> None:
+        message = message.partition(", with args beginning with")[0]
         self.message = message
         self.code = message.split(" ", 1)[0] if message else "ERR"
         hint = ""

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from .._aof.packed import Opener, Placing, SetError, SetFound, read_packed
 from .._backup.server_files import read_archive
 from .._errors import DamagedError, IncompatibleError, ProgramError, RestoreError
+from .._keys.formats import read
 from .._repository.manifest import Manifest, StoredFile
 from .._repository.pipeline import UnopenedError, load_chunks
 from .._repository.store import Store
@@ -164,6 +165,28 @@ def check_server_files(store: Store, manifest: Manifest, file: StoredFile, ident
     lacking = [str(name) for name in kept if name not in there]
     if lacking:
         raise DamagedError(f"{where} lacks {', '.join(lacking)}, which its manifest says was kept")
+
+
+def check_keys(store: Store, manifest: Manifest, file: StoredFile, identities: Sequence[str]) -> int:
+    """Read an export of keys once: hashed, opened, each key understood. How many keys it holds.
+
+    Raises DamagedError when anything is not as the manifest says.
+    """
+    where = store.where(path_of(manifest, file))
+    chunks = opened(store, manifest, file, identities)
+    keys, bad = 0, ""
+    for item in read(str(manifest.export["format"]), chunks):
+        if item.entry is None:
+            bad = bad or f"{item.number}: {item.why}"
+        elif not item.entry.more:
+            keys += 1
+    for _rest in chunks:  # other bytes than were written are told as such: the last one tells
+        pass
+    if bad:
+        raise DamagedError(f"{where} is what was stored, but no export that can be imported: {bad}")
+    if keys != manifest.keys:
+        raise DamagedError(f"{where} holds {keys} keys, its manifest says {manifest.keys}")
+    return keys
 
 
 def check_opened(store: Store, manifest: Manifest, file: StoredFile, identities: Sequence[str]) -> None:

@@ -33,19 +33,28 @@ def needed_memory(server: Mapping[str, Any], rdb: StoredFile) -> int:
     return int(MEMORY_FACTOR * max(used, rdb.size))
 
 
-def require_memory(manifest: Manifest, rdb: StoredFile, limit: int | None, available: int | None) -> None:
-    """Raise RedisBackupError when the host, or the limit, has too little memory. Asked before a byte is fetched."""
+def require_memory(
+    manifest: Manifest, rdb: StoredFile, limit: int | None, available: int | None, elsewhere: str = ""
+) -> None:
+    """Raise RedisBackupError when the host, or the limit, has too little memory. Asked before a byte is fetched.
+
+    `elsewhere` advises where to go instead.
+    """
     needed = needed_memory(manifest.document["server"], rdb)
-    what = f"loading {manifest.label} of {manifest.instance} takes about {in_mb(needed)} of memory"
+    hint = elsewhere or "Verify on a host with more memory; every host that sees the repository can"
+    require_enough(f"{manifest.label} of {manifest.instance}", needed, limit, available, hint)
+
+
+def require_enough(title: str, needed: int, limit: int | None, available: int | None, elsewhere: str) -> None:
+    """Raise RedisBackupError when so much memory is neither allowed nor there."""
+    what = f"loading {title} takes about {in_mb(needed)} of memory"
     if limit is not None and limit < needed:
         raise RedisBackupError(
             f"{what}, memory_limit_mb allows {in_mb(limit)}", untouched=_UNTOUCHED, hint="Raise memory_limit_mb"
         )
     if available is not None and available < needed:
         raise RedisBackupError(
-            f"{what}, this host has {in_mb(available)} available",
-            untouched=_UNTOUCHED,
-            hint="Verify on a host with more memory; every host that sees the repository can",
+            f"{what}, this host has {in_mb(available)} available", untouched=_UNTOUCHED, hint=elsewhere
         )
 
 
@@ -76,7 +85,12 @@ def require_place(place: str) -> None:
 
 def require_room(place: str, rdb: StoredFile) -> None:
     """Raise RedisBackupError when there is too little room for the data of a throw-away server."""
-    free, needed = free_bytes(place), rdb.size + _ROOM
+    require_bytes(place, rdb.size)
+
+
+def require_bytes(place: str, size: int) -> None:
+    """Raise RedisBackupError when there is too little room for `size` bytes and what a throw-away server adds."""
+    free, needed = free_bytes(place), size + _ROOM
     if free < needed:
         raise RedisBackupError(
             f"{place} has {in_mb(free)} left, a throw-away server needs {in_mb(needed)}",

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._errors import NotFoundError, RepositoryError
-from .._repository.layout import MANIFEST, VERIFICATION, backup_path
+from .._repository.layout import MANIFEST, VERIFICATION
+from .._repository.layout import folder_of as place_of
 from .._repository.parse import parse_json
 from .._repository.records import record_name
 from .._repository.store import Store
@@ -25,8 +26,8 @@ _REMAINS_AGE = 3600.0
 
 
 def folder_of(instance: str, label: str) -> str:
-    """Where a backup's records lie."""
-    return f"{backup_path(instance, label)}/{VERIFICATION}"
+    """Where the records of a backup or an export lie."""
+    return f"{place_of(instance, label)}/{VERIFICATION}"
 
 
 def record_of(finding: Finding, level: str, moment: str, duration_s: float) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def write_record(
         if name[: -len(".json")].rpartition("-")[0] not in taken:
             break
         time.sleep(_PAUSE)
-    if MANIFEST not in store.names(backup_path(instance, label)):
-        raise NotFoundError(f"{store.where(backup_path(instance, label))} was removed while it was verified")
+    if MANIFEST not in store.names(place_of(instance, label)):
+        raise NotFoundError(f"{store.where(place_of(instance, label))} was removed while it was verified")
     document = record_of(finding, level, moment, duration_s)
     store.write(f"{folder}/{name}", json.dumps(document, indent=2, sort_keys=True).encode() + b"\n")
     return f"{folder}/{name}"

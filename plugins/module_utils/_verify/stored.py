@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from .._repository.layout import backup_path
+from .._repository.layout import folder_of
 from .._repository.manifest import Manifest, StoredFile
 from .._repository.pipeline import stored_chunks
 from .._repository.store import Store
 
 
 def path_of(manifest: Manifest, file: StoredFile) -> str:
-    """Where a file of a backup lies in its repository."""
-    return f"{backup_path(manifest.instance, manifest.label)}/{file.name}"
+    """Where a file of a backup or an export lies in its repository."""
+    return f"{folder_of(manifest.instance, manifest.label)}/{file.name}"
 
 
 def check_bytes(store: Store, manifest: Manifest, file: StoredFile) -> None:

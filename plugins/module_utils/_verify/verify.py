@@ -11,13 +11,14 @@ from typing import Any
 from .._errors import DamagedError, RedisBackupError, RepositoryError
 from .._repository.catalog import check_sums, read_entry
 from .._repository.identity import require_name
-from .._repository.layout import backups_path
-from .._repository.manifest import DATA_KINDS, Manifest, StoredFile
+from .._repository.layout import backups_path, exports_path, is_export_label
+from .._repository.manifest import DATA_KINDS, KEYS, Manifest, StoredFile
 from .._repository.store import Store
 from .._times import now, to_iso
-from .choose import LATEST, Copy, choose, copies_in
+from .choose import LATEST, Copy, choose, copies_in, level_for
 from .content import (
     check_aof,
+    check_keys,
     check_opened,
     check_rdb,
     check_server_files,
@@ -46,14 +47,15 @@ def verify(request: VerifyRequest, *, check_mode: bool = False) -> Outcome:
             outcome.results.append(_result(store, None, request.level, Finding(trouble=error.paragraph()), 0.0))
     wanted = _wanted(request, held)
     missing = _missing(request, held, wanted)
-    if not check_mode and request.level != "stored" and any(wanted.values()):
+    backups = [label for labels in wanted.values() for label in labels if not is_export_label(label)]
+    if not check_mode and request.level != "stored" and backups:
         request.host()  # a program that is missing is told before anything is read
     for store in request.stores:
         for label in wanted.get(store.name, ()):
             what = f"{label} of {request.instance} in {store.where()}"
             if check_mode:
                 outcome.changed = True
-                outcome.actions.append(f"would verify {what} ({request.level})")
+                outcome.actions.append(f"would verify {what} ({level_for(label, request.level)})")
             else:
                 _verify_one(request, store, label, outcome)
     if missing:
@@ -64,8 +66,10 @@ def verify(request: VerifyRequest, *, check_mode: bool = False) -> Outcome:
 
 def _copies(store: Store, instance: str) -> list[Copy]:
     store.names("")  # a repository that is not there is an error, not an empty one
-    root = backups_path(instance)
-    return copies_in(file.path[len(root) + 1 :] for file in store.files(root))
+    found: list[Copy] = []
+    for root in (backups_path(instance), exports_path(instance)):
+        found += copies_in(file.path[len(root) + 1 :] for file in store.files(root))
+    return found
 
 
 def _wanted(request: VerifyRequest, held: dict[str, list[Copy]]) -> dict[str, list[str]]:
@@ -77,14 +81,15 @@ def _missing(request: VerifyRequest, held: dict[str, list[Copy]], wanted: dict[s
     """What was asked for and is in none of the repositories that answered; empty when all is somewhere."""
     if not held:
         return ""
+    named = [label for label in request.wish.labels if label != LATEST]
     where = ", ".join(store.where() for store in request.stores if store.name in held)
     there = sorted({copy.label for copies in held.values() for copy in copies})
-    if not there:
+    if not there or (not any(wanted.values()) and not named):
         return f"no backup of {request.instance} is in {where}."
     if request.wish.count is not None or request.wish.share is not None:
         return ""
     chosen = {label for labels in wanted.values() for label in labels}
-    lacking = [label for label in request.wish.labels if label != LATEST and label not in chosen]
+    lacking = [label for label in named if label not in chosen]
     if not lacking:
         return ""
     return f"no backup {', '.join(lacking)} of {request.instance} is in {where}. The newest there is {there[-1]}."
@@ -92,19 +97,20 @@ def _missing(request: VerifyRequest, held: dict[str, list[Copy]], wanted: dict[s
 
 def _verify_one(request: VerifyRequest, store: Store, label: str, outcome: Outcome) -> None:
     begun = time.monotonic()
+    level = level_for(label, request.level)
     finding = look(request, store, label)
     duration = round(time.monotonic() - begun, 3)
-    result = _result(store, label, request.level, finding, duration)
+    result = _result(store, label, level, finding, duration)
     if finding.decided:
         try:
-            write_record(store, request.instance, label, finding, request.level, duration)
+            write_record(store, request.instance, label, finding, level, duration)
         except RepositoryError as error:
             result["problems"].append(f"no record of this was written: {error.paragraph()}")
         else:
             outcome.changed = result["recorded"] = True
             words = "good" if finding.ok else "NOT good"
             what = f"{label} of {request.instance} in {store.where()}"
-            outcome.actions.append(f"verified {what} ({request.level}): {words}")
+            outcome.actions.append(f"verified {what} ({level}): {words}")
     outcome.results.append(result)
 
 
@@ -143,10 +149,12 @@ def _read(request: VerifyRequest, store: Store, label: str, finding: Finding) ->
     return manifest
 
 
-def _prepare(request: VerifyRequest, manifest: Manifest, finding: Finding) -> Host:
-    """All that this host must have, asked before a byte is fetched."""
-    host = request.host()
-    finding.server = require_loadable(manifest, host.program)
+def _prepare(request: VerifyRequest, manifest: Manifest, finding: Finding) -> Host | None:
+    """All that this host must have, asked before a byte is fetched. An export needs no server's program."""
+    host = None
+    if not is_export_label(manifest.label):
+        host = request.host()
+        finding.server = require_loadable(manifest, host.program)
     require_identities(manifest, request.identities)
     return host
 
@@ -154,8 +162,12 @@ def _prepare(request: VerifyRequest, manifest: Manifest, finding: Finding) -> Ho
 def _look_at(
     request: VerifyRequest, host: Host | None, store: Store, manifest: Manifest, file: StoredFile, finding: Finding
 ) -> None:
-    if host is None:
+    if request.level == "stored":
         check_bytes(store, manifest, file)
+    elif file.kind == KEYS and is_export_label(manifest.label):
+        finding.keys = check_keys(store, manifest, file, request.identities)
+    elif host is None:
+        check_opened(store, manifest, file, request.identities)
     elif file.kind == "server":
         check_server_files(store, manifest, file, request.identities)
     elif file.kind not in DATA_KINDS:

@@ -29,7 +29,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._verify.h
     require_place,
     require_room,
 )
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._verify.restore import conf_lines
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._verify.loaded import conf_lines
 from ansible_collections.globalscope.redis_backup.tests.unit.helpers.backups import document
 
 MB = 1024 * 1024
