@@ -118,7 +118,7 @@ def _flock(fd: int, busy: RedisBackupError) -> None:
 def is_at(path: str, found: os.stat_result) -> bool:
     """Whether the file that `found` tells of is the one at `path`."""
     try:
-        return os.path.samestat(os.lstat(path), found)
+        return os.path.samestat(os.stat(path), found)
     except FileNotFoundError:
         return False
 

@@ -282,22 +282,22 @@ dest:
   type: str
   sample: /srv/exports/users.jsonl.zst
 exported:
-  description: Number of keys in it. In check mode the number of keys that match.
+  description: Number of keys in the export. In check mode the number of keys that match.
   returned: success
   type: int
   sample: 25001
 by_type:
-  description: The same by type.
+  description: Number of exported keys by type.
   returned: when an export was made
   type: dict
   sample: {"hash": 5000, "string": 20001}
 by_database:
-  description: The same by database.
+  description: Number of exported keys by database.
   returned: when an export was made
   type: dict
   sample: {"0": 25001}
 with_expiry:
-  description: How many of them expire.
+  description: How many of the exported keys expire.
   returned: when an export was made
   type: int
   sample: 200
@@ -307,7 +307,7 @@ skipped_count:
   type: int
   sample: 0
 failed_keys:
-  description: The first 20 of them, and why.
+  description: The first 20 of the keys that RV(skipped_count) counts, and why each was left out.
   returned: when an export was made
   type: list
   elements: dict
@@ -323,12 +323,14 @@ in_parts:
   type: int
   sample: 0
 changed_in_parts:
-  description: How many of them somebody changed meanwhile. What was exported of these was never there at one moment.
+  description:
+    - How many of the keys that RV(in_parts) counts were changed meanwhile. What was exported of these was never there at one
+      moment.
   returned: when an export was made
   type: int
   sample: 0
 changed_keys:
-  description: The first 20 of those.
+  description: The first 20 of the keys that RV(changed_in_parts) counts.
   returned: when an export was made
   type: list
   elements: str

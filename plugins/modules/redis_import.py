@@ -261,7 +261,9 @@ imported:
   type: int
   sample: 5000
 replaced:
-  description: Those of them that took the place of another. Not counted for whole values in a cluster, but in check mode.
+  description:
+    - Imported keys that took the place of another one. In a cluster, without check mode, only those are counted whose value
+      came in several parts.
   returned: success
   type: int
   sample: 0
@@ -318,7 +320,7 @@ failed_count:
   type: int
   sample: 0
 keys_per_second:
-  description: Keys written in a second, without the time for checking.
+  description: Keys sent to the server in a second, without the time for checking. Those that it had already count, too.
   returned: success
   type: float
   sample: 81000.0

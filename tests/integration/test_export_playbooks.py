@@ -58,6 +58,7 @@ def test_what_is_due_is_exported_and_put_back(site: Site, tmp_path: Path) -> Non
     """By class; then the drivers that somebody deleted, and nothing else. The identity leaves no trace."""
     dry = export(site, check=True).ok()
     assert dry.changed == 1 and exported(site) == {}
+    assert "multiframe: would export " in str(dry.last("Tell what would be exported"))
     first = site.play(
         "globalscope.redis_backup.export",
         {"redis_backup_exports": EXPORTS, "redis_backup_export_schedule": "daily"},
@@ -74,7 +75,9 @@ def test_what_is_due_is_exported_and_put_back(site: Site, tmp_path: Path) -> Non
         "redis_restore_identity": site.key.identity.read_text(),
         "redis_common_tmpfs": str(tmp_path),
     }
-    site.play("import", secret, check=True).ok()
+    total, label = made["drivers"]["keys"]["total"], made["drivers"]["label"]
+    would = site.play("import", secret, check=True).ok().last("Tell what was imported")["msg"]
+    assert f"would import {total} keys out of {label} of multiframe in " in would and "\n" not in would
     assert parted(snapshot_values(site.server.client()))[0] == {}
     result = site.play("globalscope.redis_backup.import", secret).ok()
     assert result.last("Import them")["imported"] == made["drivers"]["keys"]["total"]
@@ -97,6 +100,30 @@ def test_live_keys_are_replaced_with_the_name_of_the_instance_alone(site: Site) 
     assert differences(changed, snapshot_values(site.server.client())) == []
     site.play("import", {**replacing, "redis_restore_import_confirm": ["multiframe"]}).ok()
     assert differences(before, snapshot_values(site.server.client())) == []
+
+
+def test_what_expires_and_what_is_missing_is_told(site: Site, tmp_path: Path) -> None:
+    """Of a file on the host: what has expired, what may not be there, and the time from which the rest counts."""
+    path = tmp_path / "some.jsonl"
+    lines = [
+        {"db": 0, "key": f"late:{at}", "type": "string", "value": "x", "expire_at_ms": at} for at in (60_000, 70_000)
+    ]
+    lines.append({"db": 0, "key": "late:never", "type": "string", "value": "x"})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    source = {"redis_restore_import_path": str(path), "redis_restore_import_patterns": ["late:*", "none:*"]}
+    refused = site.play("import", source)
+    assert refused.rc != 0 and "take an older one" in " ".join(refused.stdout.split())
+    allowed = {**source, "redis_restore_import_allow_unmatched": True}
+    told = site.play("import", allowed).ok().last("Tell what was imported")["msg"]
+    assert f"imported 1 keys out of {path}; 0 were there and stayed; 2 have expired and were left out" in told
+    shifted = {
+        **allowed,
+        "redis_restore_import_on_conflict": "skip",
+        "redis_restore_import_ttl_policy": "shift",
+        "redis_restore_import_shift_from": "1970-01-01T00:00:00Z",
+    }
+    told = site.play("import", shifted).ok().last("Tell what was imported")["msg"]
+    assert "imported 2 keys" in told and "1 were there and stayed" in told and "expired" not in told
 
 
 def test_what_fails_is_told_when_all_others_are_done(site: Site) -> None:

@@ -360,7 +360,7 @@ def test_bad_lines(server: RedisProcess, params: dict[str, Any], name: str) -> N
     whole = bad.endswith(b"\n")
     write(params, good + bad + (line("last").encode() if whole else b""))
     with nothing_written(server):
-        failure = refused_here(params, "1 of ", "line 4", "Nothing was changed")
+        failure = refused_here(params, "1 of ", "line 4", "Nothing was changed", "Mend them, or")
         (told,) = failure["failed_keys"]
         assert told["line"] == 4 and told["why"]
         assert failure["failed_count"] == 1

@@ -293,7 +293,7 @@ def test_what_is_not_covered(any_build: Build, make_server: MakeServer, tmp_path
     target = target_of(make_server, any_build)
     second = early[0][0]
     told = refused(archived, target, "nearest covered time is", at=iso(second - 3600))
-    assert iso(second) in told["msg"] or "Covered are" in told["msg"]
+    assert iso(second) in told["msg"] or "covered are" in told["msg"]
     refused(archived, target, "at: latest", at=iso(second + 3600))
     refused(archived, target, "no time with a zone", at="yesterday")
     refused(archived, target, "exclude each other", at="latest", label="20260101T000000Z_rdb")

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from .counting import Bad, Counts
 from .entry import Entry
-from .plan import FAIL, REPLACE, Rules, decide, likeness, why_bad, why_not_database
+from .plan import FAIL, REPLACE, SKIP, Rules, decide, likeness, why_bad, why_not_database
 from .receiver import Receiver
 from .sending import Sender
 from .source import Source
+from .tally import shown
 
 _TOGETHER = 1000
 _PER_KEY = 48  # so much memory a key takes at the very least beside its name and value
@@ -46,6 +47,7 @@ def check(
     good: set[object] = set()  # what is known to be good of keys like one that was looked at
     clock, looked = receiver.clock, 0
     skipping = False
+    meetings = _Meetings(rules)
     for position, item in enumerate(source.entries()):
         number, entry, unreadable = item
         if entry is None:
@@ -62,6 +64,8 @@ def check(
                 counts.leave_out(decision)
                 skipping = entry.more
                 continue
+            if not plain:
+                meetings.note(entry, decision)
             entry = decision
         alike = likeness(entry, proven=proven)
         if alike is None or alike not in good:
@@ -85,6 +89,7 @@ def check(
         if not empty and not entry.part and position >= settled and f"db{entry.database}" in occupied[address]:
             presence.ask(number, entry)
     presence.answer()
+    found.warnings += meetings.warnings
     return found
 
 
@@ -100,6 +105,37 @@ def size_of(entry: Entry) -> int:
     if entry.kind == "zset":
         return sum(len(member) + 8 for member, _score in value)
     return sum(sum(map(len, fields)) for _identifier, fields in value.entries)
+
+
+class _Meetings:
+    """Whether keys that get another name or database may meet others of the source there. Not which: there are many."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._renamed = self._called_so = False
+        self._databases: set[int] = set()
+
+    def note(self, before: Entry, after: Entry) -> None:
+        if self._rules.rename is not None:
+            old, new = self._rules.rename
+            if before.key.startswith(old):
+                self._renamed = True
+            elif before.key.startswith(new):
+                self._called_so = True
+        if after.database != before.database or self._rules.into_db is not None:
+            self._databases.add(before.database)
+
+    @property
+    def warnings(self) -> list[str]:
+        found = []
+        one = {SKIP: "the first is kept", REPLACE: "the last is kept"}
+        kept = one.get(self._rules.on_conflict, "the import ends with an error after the first was written")
+        if self._renamed and self._called_so and self._rules.rename is not None:
+            name = shown(self._rules.rename[1])
+            found.append(f"keys are renamed to {name}, and others are called so already: of two of one name {kept}")
+        if len(self._databases) > 1:
+            found.append(f"keys of {len(self._databases)} databases come into one: of two of one name {kept}")
+        return found
 
 
 class _Presence:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An export of keys in a repository, as an import reads it: chosen by label or name, each byte proven by its SHA-256.
 
-A file is read to its end before a key is written, since a hash is known to be right behind the last byte alone.
+A file is read to its end before a key is written, since a hash is known to be right behind the last byte alone; what is
+read again for writing is held against what was proven.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from .._repository.manifest import Manifest
 from .._repository.open import open_store
 from .._repository.store import Store
 from .._verify.content import opened, require_identities
-from .._verify.stored import check_bytes
 from .entry import Item
 from .formats import read
 from .importing import Imported, ImportRequest, import_keys
+from .same_again import SameAgain
 
 _UNTOUCHED = "Nothing was changed"
 
@@ -41,6 +42,7 @@ class StoredExport:
         self._file = manifest.files[0]
         self.format = str(manifest.export["format"])
         self.name = f"{manifest.label} of {manifest.instance} in {store.where()}"
+        self._same = SameAgain(self.name)
         self.unit = "line" if self.format == "jsonl" else "key"
         self.exported_at: float | None = manifest.snapshot_time
         self.identity: Mapping[str, Any] = {
@@ -58,15 +60,16 @@ class StoredExport:
         }
 
     def prove(self) -> None:
-        """Read the stored bytes whole, and no more. Raises DamagedError when they are not those of the manifest."""
-        check_bytes(self.store, self.manifest, self._file)
+        """Read all of it, and no more. Raises DamagedError when it is not what the manifest says."""
+        for _chunk in self._same.read(opened(self.store, self.manifest, self._file, self._identities)):
+            pass
 
     def entries(self) -> Iterator[Item]:
-        """The keys. What came must not be used before the last has come, and no error behind it.
+        """The keys. The first time, what came must not be used before the last has come, and no error behind it.
 
         Raises DamagedError when stored bytes are not those of the manifest, ProgramError when they cannot be opened.
         """
-        chunks = opened(self.store, self.manifest, self._file, self._identities)
+        chunks = self._same.read(opened(self.store, self.manifest, self._file, self._identities))
         yield from read(self.format, chunks)
         for _rest in chunks:  # the last one tells whether all of them were right
             pass

@@ -49,8 +49,8 @@ def request_of(params: Mapping[str, Any], login: Login) -> ImportRequest:
     wrong = ""
     if any(number < 0 for number in [*params["db"], params["into_db"] or 0]):
         wrong = "db and into_db must not be negative"
-    elif limit is not None and not limit > 0:
-        wrong = "keys_per_second must be more than 0"
+    elif limit is not None and not 0 < limit < float("inf"):
+        wrong = "keys_per_second must be more than 0, and finite"
     elif "" in params["patterns"]:
         wrong = "a pattern is empty: such a key is hardly meant"
     shift_from = None

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import RedisBackupError
+from .._errors import RedisBackupError, ServerError
 from .._server.connection import Login
 from .checking import Findings, check
 from .counting import Bad, Counts, warnings_of
@@ -172,8 +172,11 @@ class _Import:
                 run.write()
             except StoppedError as stop:
                 raise self._stopped(run, stop.why, stop.hint) from None
-            except RedisBackupError as error:
+            except ServerError as error:
                 raise self._stopped(run, error.what, error.hint) from None
+            except RedisBackupError as error:
+                run.distrust()
+                raise self._misled(run, error) from None
         seconds = time.monotonic() - begun
         counts = run.counts
         self._require_matched(f"{counts.imported} keys that match others are there now")
@@ -213,7 +216,8 @@ class _Import:
             raise RedisBackupError(
                 f"no key in {self._source.name} matches {names}",
                 untouched=untouched,
-                hint="Correct the patterns, or allow it with allow_unmatched",
+                hint="Correct the patterns. If the keys were gone when it was made, take an older one. "
+                "If there may be none, set allow_unmatched: true",
             )
 
     # --- what went wrong ---
@@ -228,11 +232,13 @@ class _Import:
             hints.append("Choose on_conflict=skip or on_conflict=replace where keys may exist")
         if any("payload" in each["why"] or "RDB format" in each["why"] for each in bad.named):
             hints.append("Export as jsonl, which every version takes")
-        hints.append("Mend the others, or leave them out with validate=false" if bad.count > bad.conflicts else "")
+        if bad.count > bad.conflicts:
+            which = "the others" if bad.conflicts else "them"
+            hints.append(f"Mend {which}, or leave what is bad out with validate=false")
         return RedisBackupError(
             what,
             untouched=untouched,
-            hint=". ".join(hint for hint in hints if hint),
+            hint=". ".join(hints),
             **self._details(Counts(), found.bad),
         )
 
@@ -257,6 +263,18 @@ class _Import:
             what,
             untouched="Other keys of the server were not touched, and no key is there by half",
             hint=f"{hint}. Then run the same again: it is safe, and goes on from there".lstrip(". "),
+            **self._details(counts, run.bad),
+        )
+
+    def _misled(self, run: WriteRun, error: RedisBackupError) -> RedisBackupError:
+        """The source was found wrong on the way: what came of it before may be wrong too."""
+        counts = run.counts
+        return RedisBackupError(
+            f"the import of {self._source.name} was ended: {error.what}. {counts.imported} keys were written, and "
+            "their values may be wrong",
+            untouched="Other keys of the server were not touched",
+            hint=f"{error.hint}. Once that is mended, run the same again: it compares them with what it then reads, "
+            "and names those that differ (on_conflict=replace writes them anew)".lstrip(". "),
             **self._details(counts, run.bad),
         )
 

@@ -170,6 +170,11 @@ class WriteRun:
         else:
             self._shelf.forget()
 
+    def distrust(self) -> None:
+        """What came of the source may be wrong: when it is run again, all that is there is compared."""
+        self._journal.done, self._journal.counts = 0, {}
+        self._shelf.save(self._journal)
+
     def _why_bad(self, entry: Entry, *, trusted: bool) -> str | None:
         target = self._receiver.target
         return why_bad(entry, target, proven=trusted) or why_not_database(

@@ -93,7 +93,8 @@ def not_covered(sources: Sources, point: Point) -> NotFoundError:
     hints = []
     if second is not None and ranges:
         hints.append(f"The nearest covered {nearest_words(ranges, second)}")
-    hints.append(f"Covered are {ranges_words(ranges)}")
+    covered = f"covered are {ranges_words(ranges)}" if ranges else "covered is nothing yet"
+    hints.append(covered if hints else covered.replace("c", "C", 1))
     if second is not None:
         older = newest_before(sources.entries, float(second + 1))
         if older is not None and older.manifest is not None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -89,3 +90,20 @@ def test_lock(tmp_path: Path) -> None:
         raise KeyError
     with locked(path, busy=busy):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_lock_that_is_removed_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever got the removed file would have a lock of it, and the next one another lock."""
+    path, busy = str(tmp_path / "lock"), RedisBackupError("somebody else is at it")
+    flock = fcntl.flock
+
+    def removed_first(fd: int, operation: int) -> None:
+        os.unlink(path)
+        flock(fd, operation)
+
+    with monkeypatch.context() as within:
+        within.setattr(fcntl, "flock", removed_first)
+        with pytest.raises(RedisBackupError, match="somebody else"), locked(path, busy=busy):
+            pytest.fail("held what is not there")
+    with locked(path, busy=busy):
+        assert os.path.exists(path)
