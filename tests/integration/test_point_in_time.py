@@ -216,6 +216,30 @@ def test_within_the_stated_precision_without_timestamps(layout: Build, make_serv
             reference.destroy()
 
 
+def test_increments_that_stayed_empty_end_no_chain(any_build: Build, make_server: MakeServer, tmp_path: Path) -> None:
+    """Rewrites with no write between them: what came later is recovered out of each base, also the oldest."""
+    archived = archived_server(make_server, any_build, tmp_path)
+    seconds_apart(archived, 1, beyond=False)
+    with archived.server.client() as client:
+        for _rewrite in range(3):
+            rewrite(client)
+            archived.all()
+    second, wanted = seconds_apart(archived, 1)[0]
+    found = survey_archive(archived.store, INSTANCE, [])
+    assert found is not None
+    chains = chains_for(found.coverage, Point(second))
+    assert len(chains) > 2
+    for number, chain in enumerate(chains):
+        target = make_server(any_build, conf=with_aof(any_build), start=False)
+        names = ("appendonlydir", "appendonly.aof")
+        place = Target(str(target.data_dir), names, str(any_build.executable), any_build.version, "the target")
+        lay_chain(found, chain, chain.epochs, Point(second), place)
+        target.start()
+        with target.client() as client:
+            assert not differences(snapshot_values(client), wanted), f"chain {number}"
+        target.destroy()
+
+
 # --- whole restores, and what is refused ---
 
 

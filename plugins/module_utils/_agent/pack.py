@@ -12,7 +12,7 @@ import zipfile
 PACKAGE = "globalscope_redis_backup"
 PARTS = ("", "_agent", "_aof", "_archive", "_config", "_repository", "_server", "_snapshot")
 _MAIN = f"from {PACKAGE}._agent.main import main\nraise SystemExit(main())\n"
-_LEFT_OUT = ("_argspec.py", "_argspec_repository.py")
+_LEFT_OUT = "_argspec"  # what only modules take
 
 
 def packed(library: str) -> bytes:
@@ -21,7 +21,7 @@ def packed(library: str) -> bytes:
     for part in PARTS:
         folder = os.path.join(library, part)
         for name in os.listdir(folder):
-            if name.endswith(".py") and name not in _LEFT_OUT:
+            if name.endswith(".py") and not name.startswith(_LEFT_OUT):
                 with open(os.path.join(folder, name), "rb") as stream:
                     files[os.path.join(PACKAGE, part, name)] = stream.read()
     buffer = io.BytesIO()

@@ -104,5 +104,6 @@ def backup_source(
     """The keys of a backup that the rules and patterns choose, for a target. Raises RedisBackupError."""
     selection = Selection(patterns, rules.databases or None, rules.types)
     exact = rules.ttl_policy in (SHIFT, PERSIST)
-    with opened(replace(wanted, times=wanted.times or exact)) as found:
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(opened(replace(wanted, times=wanted.times or exact)))
         yield BackupSource(found, wanted.selection, selection, target)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,8 @@ class KeysExport:
     def chunks(self) -> Iterator[memoryview]:
         """The bytes of the file. Raises RedisBackupError; what was given by then is worth nothing."""
         self.started = now()
-        with open_nodes(self.wanted.login, self.wanted.read_from) as nodes:
+        with contextlib.ExitStack() as stack:
+            nodes = stack.enter_context(open_nodes(self.wanted.login, self.wanted.read_from))
             self.source = nodes.words
             if self.wanted.format == "json":
                 self._require_one_database(nodes)

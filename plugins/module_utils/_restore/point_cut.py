@@ -222,14 +222,22 @@ class Follower:
         return Decision(place, end - 1, round(precision, 3), "timestamps" if self._stamped else "clocks")
 
     def _by_clock(self) -> Decision:
-        clock = self._clock
+        clock, end = self._clock, self._point.end
+        base = self._first - STEP  # the chain gives whole seconds: its base was made within the one before
         if clock is None:
-            return Decision(Position(0, 0), self._first, round(self._point.end - self._first, 3), "clocks")
-        return Decision(clock.at, *reached(clock.before, self._point.end), "clocks")
+            return Decision(Position(0, 0), base, round(end - base, 3), "clocks")
+        recovered, precision = reached(clock.before, end)
+        if recovered < base:
+            recovered, precision = base, round(end - base, 3)
+        return Decision(clock.at, recovered, precision, "clocks")
 
 
 def reached(before: float, end: float) -> tuple[float, float]:
-    """What was reached with all that was written up to `before`: the time, and by how much it falls short of `end`."""
+    """What was reached with all that was written up to `before`: the time, and by how much it falls short of `end`.
+
+    What was executed shortly before that may have been held back.
+    """
+    before -= WRITE_DELAY
     return (before, round(end - before, 3)) if before < end else (end - 1, 0.0)
 
 

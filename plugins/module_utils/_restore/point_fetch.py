@@ -199,8 +199,8 @@ def _lay_multi(
         path = os.path.join(target.root, placement.files[name])
         follower.begin(_title(epoch))
         names = archived.increments(epoch)
-        if point.second is not None:
-            end = archived.end_of(epoch, point.end + WRITE_DELAY + 1)
+        end = epoch.reach if point.second is None else archived.end_of(epoch, point.end + WRITE_DELAY + 1)
+        if end < epoch.reach:  # else all of it counts, and what follows: also an object without bytes, told for its end
             names = [each for each in names if each.offset < end]
         with opener_in("/")(path) as out:
             paths.append(path)
@@ -210,7 +210,7 @@ def _lay_multi(
                 if follower.enough:
                     break
             os.fsync(out.fileno())
-        if follower.enough or (point.second is not None and len(names) < len(archived.increments(epoch))):
+        if follower.enough or end < epoch.reach:
             break
     if point.second is not None and follower.unstamped and _stamped_before(archived, chain):
         follower.assume_stamps()
