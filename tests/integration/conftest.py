@@ -24,9 +24,14 @@ from support.sftp import SftpMissing, SftpServer
 MakeServer = Callable[..., RedisProcess]
 
 
-@pytest.fixture(params=BUILD_NAMES)
+USUAL = "redis-7.0"
+
+_EACH = [pytest.param(name, marks=pytest.mark.long if name == USUAL else ()) for name in BUILD_NAMES]
+
+
+@pytest.fixture(params=_EACH)
 def build(request: pytest.FixtureRequest) -> Build:
-    """Each server version in turn; `-k redis-7.0` picks one."""
+    """Each version in turn; the usual one, which most other tests run on, with --long. `-k redis-6.2` picks one."""
     try:
         return build_named(request.param)
     except BuildMissing as error:
@@ -54,7 +59,7 @@ def long(pytestconfig: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def any_build() -> Build:
     """One server version, for tests where the version is no matter."""
-    for name in ("redis-7.0", *BUILD_NAMES):
+    for name in (USUAL, *BUILD_NAMES):
         with contextlib.suppress(BuildMissing):
             return build_named(name)
     pytest.skip("no server of any version here")

@@ -71,16 +71,19 @@ def test_no_secret_is_told_or_left(guarded: RedisProcess, settings: dict[str, ob
 
 
 def test_what_a_killed_run_leaves(guarded: RedisProcess) -> None:
-    """Its throw-away server dies with it, nobody else may read the directory, and the next run removes it."""
+    """Its throw-away server dies with it, nobody else may read the directory, and the next run removes it.
+
+    That may be the run of another test, which goes on beside this one.
+    """
     process = start_module(MODULE, params(guarded, {"masterauth": "new-" + OTHER}))
     wait_for(
         lambda: any(path.joinpath("pid").exists() for path in throwaways(process.pid)), "a throw-away", interval=0.001
     )
+    (left,) = throwaways(process.pid)
+    assert left.stat().st_mode & 0o777 == 0o700
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    (left,) = throwaways(process.pid)
     wait_for(lambda: not processes_below(left), "the throw-away server to die")
-    assert left.stat().st_mode & 0o777 == 0o700
     enforce(guarded, {"masterauth": "new-" + OTHER})
     assert not left.exists()
 

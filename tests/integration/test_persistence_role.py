@@ -212,7 +212,7 @@ def test_a_batch_that_fails_is_the_last(
     assert fleet.states() == everybody and get(third, "timeout") == ["99"]
 
 
-@pytest.mark.parametrize("aof", [True, False])
+@pytest.mark.parametrize("aof", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_restart_where_one_is_needed(
     aof: bool, fleet: Fleet, any_build: Build, make_server: Callable[..., RedisProcess]
 ) -> None:

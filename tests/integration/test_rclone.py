@@ -583,7 +583,9 @@ def test_service_stands_still(
     Shelf(Path(str(entry["path"]))).assert_clean()
 
 
-@pytest.mark.parametrize("group", [True, False], ids=["with all it started", "alone"])
+@pytest.mark.parametrize(
+    "group", [True, pytest.param(False, marks=pytest.mark.long)], ids=["with all it started", "alone"]
+)
 def test_killed_at_a_random_instant(
     sftp: SftpServer, entry: dict[str, Any], params: dict[str, Any], long: bool, group: bool
 ) -> None:
