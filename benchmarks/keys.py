@@ -274,12 +274,15 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--sample", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="steps with this word in their name")
+    parser.add_argument("--only", default="", help="steps with this word in their name, and what they are held beside")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as name:
         bench = Bench(Path(name), asked.keys, asked.sample)
         try:
-            steps = {step: found for step, found in bench.steps().items() if asked.only in step}
+            steps = bench.steps()
+            chosen = {step for step in steps if asked.only in step}
+            chosen.update(*(_BESIDE.get(step, []) for step in chosen))
+            steps = {step: found for step, found in steps.items() if step in chosen}
             rounds = []
             for number in range(asked.rounds):
                 rounds.append({step: run() for step, (_keys, run) in steps.items()})

@@ -351,18 +351,10 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     repository_options,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.file_source import FileSource
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.from_repository import (
-    export_of,
-    import_export,
-)
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.import_backup import (
-    backup_spec,
-    from_backup_of,
-    import_from_backup,
-    means_backup,
-)
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.import_options import (
+    backup_spec,
     import_spec,
+    means_backup,
     request_of,
     result_of,
 )
@@ -391,9 +383,20 @@ def main() -> None:
         request = request_of(params, login_of(params))
         backup = None
         if means_backup(params):
+            # Only where it is used: every import costs each call of a module.
+            from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.import_backup import (
+                from_backup_of,
+                import_from_backup,
+            )
+
             wanted = from_backup_of(params, request.login, place_of(params))
             done, backup = import_from_backup(wanted, request, check_mode=module.check_mode)
         elif params["repository"]:
+            from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.from_repository import (
+                export_of,
+                import_export,
+            )
+
             export = export_of(params, name_of(params))
             done, backup = import_export(export, request, check_mode=module.check_mode)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._errors import RedisBackupError
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.entry import Item
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.formats import Piece
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.from_repository import (
     StoredExport,
     find_export,
@@ -115,26 +115,28 @@ class Swapped(StoredExport):
         super().prove()
         self._turns.pop(0)
 
-    def entries(self) -> Iterator[Item]:
+    def pieces(self) -> Iterator[Piece]:
         self._path.write_bytes(self._turns.pop(0))
-        return super().entries()
+        return super().pieces()
 
 
 @pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("form", ["jsonl", "dump"])
 def test_a_repository_that_says_another_thing_the_second_time(
-    any_build: Build, make_server: MakeServer, server: RedisProcess, tmp_path: Path, validate: bool
+    any_build: Build, make_server: MakeServer, server: RedisProcess, tmp_path: Path, form: str, validate: bool
 ) -> None:
     """Its first answer was proven; its second is held against the first before anything of it is written."""
     server.client().mset({f"key:{number}": f"right {number * 7919}" for number in range(25_000)})
     place = {"name": "local", "path": str(tmp_path)}
     common = {"instance": "shop", "state_dir": str(tmp_path / "state")}
-    label = run_module("redis_export", {**server.connection, **common, "repositories": [place], "name": "keys"})
+    given = {**server.connection, **common, "repositories": [place], "name": "keys", "format": form}
+    label = run_module("redis_export", given)
     target = make_server(any_build)
     export = find_export(open_store({**place, "type": "posix"}), "shop", label=label["export"]["label"])
-    path = tmp_path / "shop" / "export" / label["export"]["label"] / "keys.jsonl.zst"
+    path = tmp_path / "shop" / "export" / label["export"]["label"] / f"keys.{form}.zst"
     good = path.read_bytes()
     plain = subprocess.run(["zstd", "-dc"], input=good, stdout=subprocess.PIPE, check=True).stdout
-    bad = plain.replace(b'"right ', b'"wrong ')
+    bad = plain.replace(b"right ", b"wrong ")
     packed = subprocess.run(["zstd", "-19", "-c"], input=bad, stdout=subprocess.PIPE, check=True).stdout
     room = len(good) - len(packed) - 8  # filled, so that the size is right: a frame to be skipped
     packed += b"\x50\x2a\x4d\x18" + room.to_bytes(4, "little") + bytes(room)

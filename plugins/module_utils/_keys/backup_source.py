@@ -37,6 +37,7 @@ class BackupSource:
     unit = "key"
     stable = False
     proven = True
+    proving = False
 
     def __init__(self, found: Opened, wanted: Wanted, selection: Selection, target: Target) -> None:
         self.name = found.words
@@ -63,7 +64,7 @@ class BackupSource:
         self.origin["form"] = self._kind
         self._fields_expire = facts.hashes_with_field_ttls > 0
 
-    def entries(self) -> Iterator[Item]:
+    def pieces(self) -> Iterator[Item]:
         """The keys with the times that they had."""
         number = 0
         with self._found.loaded.telling(), contextlib.closing(Wire(self._found.login)) as wire:

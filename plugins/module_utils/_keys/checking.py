@@ -9,11 +9,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from .counting import Bad, Counts
+from .dump_runs import Run
 from .entry import Entry
-from .plan import FAIL, REPLACE, SKIP, Rules, decide, likeness, why_bad, why_not_database
+from .plan import FAIL, REPLACE, SKIP, AsTheyAre, Rules, decide, likeness, why_bad, why_not_database
 from .receiver import Receiver
 from .sending import Sender
-from .source import Source
+from .source import Source, numbered
 from .tally import shown
 
 _TOGETHER = 1000
@@ -37,60 +38,105 @@ def check(
 
     The first `settled` entries may be there already: an earlier run has sent them.
     """
-    found = Findings(Bad(source.unit))
-    presence = _Presence(found, rules, sender)
-    asking = counting or rules.on_conflict == FAIL
-    occupied = {address: node.facts.keyspace for address, node in receiver.nodes.items()}
-    empty = not asking or not any(occupied.values())
-    limited = any(node.room is not None for node in receiver.nodes.values())
-    plain, proven, counts = rules.plain, source.proven, found.counts
-    good: set[object] = set()  # what is known to be good of keys like one that was looked at
-    clock, looked = receiver.clock, 0
-    skipping = False
-    meetings = _Meetings(rules)
-    for position, item in enumerate(source.entries()):
-        number, entry, unreadable = item
-        if entry is None:
-            found.bad.add(number, None, unreadable)
-            continue
-        if skipping and entry.part:
-            continue
+    if source.proving and not source.proven:
+        found = _Check(source, rules, receiver, sender, counting, settled).read(proven=True)
+        if source.proven:
+            return found  # its last bytes have proven all others
+    return _Check(source, rules, receiver, sender, counting, settled).read(proven=source.proven)
+
+
+class _Check:
+    """One reading."""
+
+    def __init__(
+        self, source: Source, rules: Rules, receiver: Receiver, sender: Sender, counting: bool, settled: int
+    ) -> None:
+        self._source = source
+        self._rules = rules
+        self._receiver = receiver
+        self._sender = sender
+        self._settled = settled
+        self._found = Findings(Bad(source.unit))
+        self._presence = _Presence(self._found, rules, sender)
+        self._occupied = {address: node.facts.keyspace for address, node in receiver.nodes.items()}
+        self._asking = (counting or rules.on_conflict == FAIL) and any(self._occupied.values())
+        self._limited = any(node.room is not None for node in receiver.nodes.values())
+        self._as_they_are = AsTheyAre(rules, receiver.target, self._why_not_database)
+        self._proven = False
+
+    def read(self, *, proven: bool) -> Findings:
+        """Look at everything. `proven`: payloads need no look at their checksums."""
+        self._proven = proven
+        rules, receiver, found = self._rules, self._receiver, self._found
+        good: set[object] = set()  # what is known to be good of keys like one that was looked at
+        plain, counts, asking, limited = rules.plain, found.counts, self._asking, self._limited
+        clock, looked = receiver.clock, 0
         skipping = False
-        if not plain or entry.expires_at is not None or entry.field_expiries:
-            if position - looked >= _TOGETHER:
-                clock, looked = receiver.clock, position
-            decision = decide(entry, rules, clock)
-            if isinstance(decision, str):
-                counts.leave_out(decision)
-                skipping = entry.more
+        meetings = _Meetings(rules)
+        for position, item in numbered(self._source, self._take):
+            number, entry, unreadable = item
+            if entry is None:
+                found.bad.add(number, None, unreadable)
                 continue
-            if not plain:
-                meetings.note(entry, decision)
-            entry = decision
-        alike = likeness(entry, proven=proven)
-        if alike is None or alike not in good:
-            why = why_bad(entry, receiver.target, proven=proven) or why_not_database(
-                entry.database, cluster=receiver.target.cluster, databases=receiver.databases
-            )
-            if why is None and receiver.databases is None:
-                why = sender.why_no_database(entry.database)
-            if why:
-                found.bad.add(number, entry.key, why)
-                skipping = entry.more
+            if skipping and entry.part:
                 continue
-            good.add(alike)
-        if not entry.part:
-            counts.imported += 1
-        if empty and not limited:
-            continue
-        address = receiver.address_of(entry.key)
-        if limited and receiver.nodes[address].room is not None:
-            found.needed[address] += size_of(entry) + len(entry.key) + _PER_KEY
-        if not empty and not entry.part and position >= settled and f"db{entry.database}" in occupied[address]:
-            presence.ask(number, entry)
-    presence.answer()
-    found.warnings += meetings.warnings
-    return found
+            skipping = False
+            if not plain or entry.expires_at is not None or entry.field_expiries:
+                if position - looked >= _TOGETHER:
+                    clock, looked = receiver.clock, position
+                decision = decide(entry, rules, clock)
+                if isinstance(decision, str):
+                    counts.leave_out(decision)
+                    skipping = entry.more
+                    continue
+                if not plain:
+                    meetings.note(entry, decision)
+                entry = decision
+            alike = likeness(entry, proven=proven)
+            if alike is None or alike not in good:
+                why = why_bad(entry, receiver.target, proven=proven) or self._why_not_database(entry.database)
+                if why:
+                    found.bad.add(number, entry.key, why)
+                    skipping = entry.more
+                    continue
+                good.add(alike)
+            if not entry.part:
+                counts.imported += 1
+            if not asking and not limited:
+                continue
+            address = receiver.address_of(entry.key)
+            if limited and receiver.nodes[address].room is not None:
+                found.needed[address] += size_of(entry) + len(entry.key) + _PER_KEY
+            if asking and not entry.part and position >= self._settled and self._holds(address, entry.database):
+                self._presence.ask(number, entry)
+        self._presence.answer()
+        found.warnings += meetings.warnings
+        return found
+
+    def _take(self, position: int, run: Run) -> bool:
+        """Look at a run as a whole, where that is enough."""
+        receiver, found = self._receiver, self._found
+        several = receiver.routes is not None and (self._asking or self._limited)
+        if not self._proven or several or not self._as_they_are.take(run, receiver.clock):
+            return False
+        if self._asking and position + run.keys > self._settled and self._holds(receiver.only, run.database):
+            astride = position < self._settled
+            if astride or self._sender.any_of(run.database, run.names()):
+                return False
+        found.counts.imported += run.keys
+        if self._limited:
+            found.needed[receiver.only] += run.size + run.keys * _PER_KEY
+        return True
+
+    def _why_not_database(self, database: int) -> str | None:
+        receiver = self._receiver
+        why = why_not_database(database, cluster=receiver.target.cluster, databases=receiver.databases)
+        if why is None and receiver.databases is None:
+            why = self._sender.why_no_database(database)
+        return why
+
+    def _holds(self, address: tuple[str, int], database: int) -> bool:
+        return f"db{database}" in self._occupied[address]
 
 
 def size_of(entry: Entry) -> int:

@@ -14,8 +14,7 @@ from .._errors import RedisBackupError
 from .._repository.pipeline import unpacked
 from .._run import find_program
 from .beginning import HEAD_BYTES
-from .entry import Item
-from .formats import FORMATS, read, sniff
+from .formats import FORMATS, PROVING, Piece, Proof, pieces, sniff
 from .lines import Chunk
 
 _CHUNK = 256 * 1024
@@ -58,11 +57,14 @@ class FileSource:
         self._compressed = head.startswith(_ZSTD)
         self.proven = encrypted or self._compressed
         self.format = format_name or self._sniffed()
+        self.proving = not self.proven and self.format in PROVING
         self.unit = "line" if self.format == "jsonl" else "key"
 
-    def entries(self) -> Iterator[Item]:
+    def pieces(self) -> Iterator[Piece]:
         """The keys, in the order of the file. Raises RedisBackupError when it is not the file that it was."""
-        return read(self.format, self._chunks())
+        proof = Proof()
+        yield from pieces(self.format, self._chunks(), proof)
+        self.proven = self.proven or proof.given
 
     def _opened(self) -> BinaryIO:
         try:

@@ -16,12 +16,15 @@ from typing import Protocol
 
 from . import dumps, flat, jsonl
 from .beginning import BOM, HEAD_BYTES, sniff, why_not
+from .dumps import Piece, Proof
 from .entry import Entry, Item
 from .lines import Chunk
 
-__all__ = ["FORMATS", "Item", "Writer", "read", "sniff", "why_unfit", "writer"]
+__all__ = ["FORMATS", "Item", "Piece", "Proof", "Writer", "pieces", "read", "sniff", "why_unfit", "writer"]
 
 FORMATS = ("jsonl", "json", "dump")
+PROVING = ("dump",)
+"""Formats whose files may prove themselves, at their ends."""
 
 
 class Writer(Protocol):
@@ -55,6 +58,27 @@ def read(name: str, chunks: Iterable[Chunk]) -> Iterator[Item]:
     Wherever the format allows, the reading goes on behind what is wrong. A file that is cut short ends with an item
     that says so; only a jsonl file cut exactly between two lines cannot be told from a whole one.
     """
+    why, source = _begun(name, chunks)
+    if why:
+        yield Item(1, None, why)
+    else:
+        yield from _READERS[name](source)
+
+
+def pieces(name: str, chunks: Iterable[Chunk], proof: Proof) -> Iterator[Piece]:
+    """The same for who can take runs of keys, where the format has them. `proof` is told where a file proves itself."""
+    if name not in PROVING:
+        yield from read(name, chunks)
+        return
+    why, source = _begun(name, chunks)
+    if why:
+        yield Item(1, None, why)
+    else:
+        yield from dumps.pieces(source, proof)
+
+
+def _begun(name: str, chunks: Iterable[Chunk]) -> tuple[str | None, Iterator[Chunk]]:
+    """The reason why it is no such file, and all its bytes."""
     source = iter(chunks)
     head = b""
     for chunk in source:
@@ -62,9 +86,6 @@ def read(name: str, chunks: Iterable[Chunk]) -> Iterator[Item]:
         if len(head) >= HEAD_BYTES:
             break
     why = why_not(name, head)
-    if why:
-        yield Item(1, None, why)
-        return
     if head.startswith(BOM):
         head = head[len(BOM) :]
-    yield from _READERS[name](chain([head] if head else [], source))
+    return why, chain([head] if head else [], source)

@@ -20,13 +20,15 @@ def pack(words: Sequence[bytes]) -> bytes:
 class Forms(NamedTuple):
     """Commands with holes under the names they have on a server: each word takes its length, then itself.
 
-    `set` takes key and value, `set_until` also the moment, `restore` key, moment and payload. `multi` and `execute`
-    take nothing. `add` has, by kind, the bare name of the command that adds elements.
+    `set` takes key and value, `set_until` also the moment, `restore` key, moment and payload; `around` is what stands
+    before the first hole of `restore` and behind its last. `multi` and `execute` take nothing. `add` has, by kind, the
+    bare name of the command that adds elements.
     """
 
     set: bytes
     set_until: bytes
     restore: bytes
+    around: tuple[bytes, bytes]
     multi: bytes
     execute: bytes
     unlink: bytes
@@ -49,12 +51,15 @@ def forms_of(names: Mapping[str, str], *, replace: bool) -> Forms:
         parts = [each if each in (_WORD, _NUMBER) else _filled(each) for each in words]
         return b"*%d\r\n%b%b" % (len(words) + 1, _filled(name), b"".join(parts))
 
-    condition = () if replace else (b"NX",)
     option = (b"REPLACE",) if replace else ()
+    restore = form(b"RESTORE", _WORD, _NUMBER, _WORD, b"ABSTTL", *option)
+    begin, _holes, end = (restore % (0, b"", 0, 0, 0, b"")).partition(b"0\r\n\r\n$0\r\n0\r\n$0\r\n")
+    condition = () if replace else (b"NX",)
     return Forms(
         set=form(b"SET", _WORD, _WORD, *condition),
         set_until=form(b"SET", _WORD, _WORD, *condition, b"PXAT", _NUMBER),
-        restore=form(b"RESTORE", _WORD, _NUMBER, _WORD, b"ABSTTL", *option),
+        restore=restore,
+        around=(begin, end),
         multi=pack([name_of(b"MULTI", names)]),
         execute=pack([name_of(b"EXEC", names)]),
         unlink=form(b"UNLINK", _WORD),

@@ -22,8 +22,7 @@ from .._repository.manifest import Manifest
 from .._repository.open import open_store
 from .._repository.store import Store
 from .._verify.content import opened, require_identities
-from .entry import Item
-from .formats import read
+from .formats import Piece, Proof, pieces
 from .importing import Imported, ImportRequest, import_keys
 from .same_again import SameAgain
 
@@ -35,6 +34,7 @@ class StoredExport:
 
     stable = True
     proven = True
+    proving = False
 
     def __init__(self, store: Store, manifest: Manifest, identities: Sequence[str] = ()) -> None:
         self.store, self.manifest = store, manifest
@@ -64,13 +64,13 @@ class StoredExport:
         for _chunk in self._same.read(opened(self.store, self.manifest, self._file, self._identities)):
             pass
 
-    def entries(self) -> Iterator[Item]:
+    def pieces(self) -> Iterator[Piece]:
         """The keys. The first time, what came must not be used before the last has come, and no error behind it.
 
         Raises DamagedError when stored bytes are not those of the manifest, ProgramError when they cannot be opened.
         """
         chunks = self._same.read(opened(self.store, self.manifest, self._file, self._identities))
-        yield from read(self.format, chunks)
+        yield from pieces(self.format, chunks, Proof())
         for _rest in chunks:  # the last one tells whether all of them were right
             pass
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._errors import RedisBackupError
-from .._repository.layout import is_export_label
 from .._restore.step import selection_of
 from .._server.connection import Login
 from .._server.instance import Place
@@ -23,25 +22,6 @@ from .receiver import find_receiver
 _MB = 1024 * 1024
 _LATEST = "latest"
 _UNTOUCHED = "Nothing was changed"
-
-
-def backup_spec() -> dict[str, Any]:
-    """The options that say which backup, or moment, keys are taken out of, and within what."""
-    return {
-        "source_instance": {"type": "str"},
-        "label": {"type": "str"},
-        "at": {"type": "str"},
-        "before_command": {"type": "str"},
-        "work_dir": {"type": "path"},
-        "memory_limit_mb": {"type": "int"},
-        "wait_timeout": {"type": "int", "default": 3600},
-    }
-
-
-def means_backup(params: Mapping[str, Any]) -> bool:
-    """Whether the options name a backup: what lies in a repository and is not said to be an export of keys."""
-    export = params.get("name") or (params["label"] and is_export_label(params["label"]))
-    return bool(params["repository"]) and not export
 
 
 def from_backup_of(params: Mapping[str, Any], login: Login, place: Place) -> FromBackup:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Union
 
 from .._server.connection import ReplyError
+from .dump_runs import Run
 from .entry import Entry
 from .wire import Wire, pack
 from .writing import CREATED, EXISTED, Packed, Writer
@@ -17,6 +18,7 @@ from .writing import CREATED, EXISTED, Packed, Writer
 BATCH_KEYS = 1000
 BATCH_BYTES = 2 * 1024 * 1024
 _UNDER_WAY = 2  # so many batches are sent before the replies to the first are read
+_RUNS_UNDER_WAY = 4 * 1024 * 1024  # and runs of so many bytes: a server that waits for us has less time to work
 
 Verdict = Union[str, ReplyError]
 
@@ -34,9 +36,11 @@ Told = Callable[[Sent, Verdict], None]
 
 
 class _Batch(NamedTuple):
-    sent: list[tuple[int, Entry, int]]  # as Sent, which takes longer to make
+    sent: Iterable[tuple[int, Entry, int]]  # as Sent, which takes longer to make
+    keys: int
     replies: int
     counted: bool  # the first reply is that of EXISTS
+    run_bytes: int = 0
 
 
 class Lane:
@@ -82,13 +86,33 @@ class Lane:
         if self._counting:
             asked = pack(self.wire.renamed("EXISTS"), *(entry.key for _number, entry, _replies in self._sent))
             self._data.insert(0, asked)
-        batch = _Batch(self._sent, self._replies + self._counting, self._counting)
-        self._under_way.append(batch)
+        batch = _Batch(self._sent, len(self._sent), self._replies + self._counting, self._counting)
         data = b"".join(self._data)
         self._sent, self._data, self._bytes, self._replies = [], [], 0, 0
+        self._send(batch, data)
+
+    def forward(self, run: Run) -> None:
+        """Send a run by the commands that it consists of, which get one reply of one line each."""
+        if run.database != self._database:
+            self.select(run.database)
+        self.flush()
+        data = run.reworded(*self._writer.forms.around)
+        sent = ((number, entry, 1) for number, entry, _why in run.items() if entry)
+        if data is None:
+            for number, entry, _one in sent:
+                self.put(number, entry, self._writer.single(entry))
+            return
+        if self._counting:
+            data = pack(self.wire.renamed("EXISTS"), *run.names()) + data
+        self._send(_Batch(sent, run.keys, run.keys + self._counting, self._counting, len(data)), data)
+
+    def _send(self, batch: _Batch, data: bytes) -> None:
+        self._under_way.append(batch)
         self.bytes += len(data)
         self.wire.send(data, "the keys")
         while len(self._under_way) >= _UNDER_WAY:
+            if batch.run_bytes and sum(each.run_bytes for each in self._under_way) < _RUNS_UNDER_WAY:
+                break
             self._collect()
 
     def drain(self) -> None:
@@ -123,13 +147,17 @@ class Lane:
 
     def _collect(self) -> None:
         batch = self._under_way[0]
-        if batch.replies == len(batch.sent) + batch.counted:
+        if batch.replies == batch.keys + batch.counted:
             self._collect_single(batch)
         else:
             self._collect_mixed(batch)
 
     def _collect_single(self, batch: _Batch) -> None:
         """Every key gets one reply, of one line: mostly all are alike."""
+        if not batch.counted and self.wire.receive_alike(b"+OK", batch.replies):
+            self._under_way.popleft()
+            self.created += batch.keys
+            return
         lines = self.wire.receive_lines(batch.replies)
         self._under_way.popleft()
         if batch.counted:

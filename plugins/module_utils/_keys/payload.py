@@ -23,7 +23,7 @@ SHORTEST = 2 + FOOTER_BYTES
 _FIRST_VALKEY_FORMAT = 80
 # The newest type that each format brought (rdb.h). What is not named here is not known, and left to the server.
 _NEWEST_TYPE = {9: 15, 10: 19, 11: 21, 12: 25, 80: 22}
-_MODULE_TYPES = (6, 7)
+MODULE_TYPES = (6, 7)
 _NAMES = {
     "string": (0,),
     "list": (1, 10, 14, 18),
@@ -45,10 +45,15 @@ def version_of(payload: bytes) -> int:
 def type_name(payload: bytes) -> str:
     """What TYPE says of the key that the payload was made of; of a module's, the nine letters of its type."""
     number = payload[0]
-    if number in _MODULE_TYPES and payload[1] == 0x81:
+    if number in MODULE_TYPES and payload[1] == 0x81:
         identity = int.from_bytes(payload[2:10], "big") >> 10
         return "".join(_MODULE_LETTERS[identity >> (6 * place) & 63] for place in reversed(range(9)))
     return _TYPE_NAMES.get(number, f"type-{number}")
+
+
+def newest_type(payload_version: int) -> int:
+    """The newest type that a payload of this RDB format can be of; -1 for formats that are not known."""
+    return _NEWEST_TYPE.get(payload_version, -1)
 
 
 def why_refused(payload_version: int, type_byte: int, flavour: str, version: tuple[int, ...]) -> str | None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Union
 
+from .dump_runs import Run
 from .entry import DUMP, TYPED_KINDS, Entry
 from .glob import compile_pattern
-from .payload import FOOTER_BYTES, SHORTEST, is_intact, type_name, version_of, why_refused
+from .payload import FOOTER_BYTES, SHORTEST, is_intact, newest_type, type_name, version_of, why_refused
 from .stream_writing import why_bad_stream
 from .writing import Target
 
@@ -151,6 +152,36 @@ def why_bad(entry: Entry, target: Target, *, proven: bool = False) -> str | None
         if latest > _LATEST_FIELD_MS:
             return "one of its fields expires later than Redis can tell"
     return None
+
+
+class AsTheyAre:
+    """Which runs of keys are taken as they are, if their bytes are right: others are looked at key by key."""
+
+    def __init__(self, rules: Rules, target: Target, why_not_there: Callable[[int], str | None]) -> None:
+        self._rules = rules
+        self._target = target
+        self._why_not_there = why_not_there  # the reason why there is no such database
+        self._good: set[tuple[int, int]] = set()
+
+    def take(self, run: Run, now: int) -> bool:
+        """Whether the rules take all keys of a run and change nothing of them, and the target takes them, too."""
+        if not self._unchanged(run, now):
+            return False
+        alike = (run.database, run.version)
+        if alike not in self._good:
+            target, newest = self._target, newest_type(run.version)
+            if _why_refused(run.version, newest, target.flavour, target.version) or self._why_not_there(run.database):
+                return False
+            self._good.add(alike)
+        return True
+
+    def _unchanged(self, run: Run, now: int) -> bool:
+        rules = self._rules
+        if not rules.plain:
+            return False
+        if rules.ttl_policy == KEEP:
+            return run.earliest is None or run.earliest > now
+        return run.earliest is None and newest_type(run.version) < _FIRST_FIELD_EXPIRY_TYPE
 
 
 def likeness(entry: Entry, *, proven: bool) -> object:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._server.connection import Argument, ReplyError, Server
 from .comparing import Beside, expiry_commands, same_expiry
+from .dump_runs import Run
 from .entry import Entry
 from .lanes import Lane, Sent, Told, Verdict
 from .receiver import Receiver
@@ -87,6 +88,15 @@ class Sender:
         if self._again:
             self._send_again()
 
+    @property
+    def forwards(self) -> bool:
+        """Whether runs can be passed on: all go to one server."""
+        return self._single
+
+    def forward(self, run: Run) -> None:
+        """Write the keys of a run, now: for a single server."""
+        self._lane_to(self._receiver.only).forward(run)
+
     def drain(self) -> None:
         """All that was put is written, and told."""
         for lane in list(self._lanes.values()):
@@ -107,10 +117,10 @@ class Sender:
             lane = self._lane_to(address)
             lane.select(database)
             exists = lane.wire.renamed("EXISTS")
-            if self._single:  # mostly none is there, and one command tells
-                together = Packed(pack(exists, *(entries[number].key for number in numbers)), 1)
-                if lane.exchange(together, "EXISTS") == [0]:
-                    found.update(dict.fromkeys(numbers, False))
+            if self._single:  # mostly none is there, or all, and one command tells
+                count = self._count(lane, [entries[number].key for number in numbers])
+                if count in (0, len(numbers)):
+                    found.update(dict.fromkeys(numbers, bool(count)))
                     continue
             data = b"".join([pack(exists, entries[number].key) for number in numbers])
             for number, reply in zip(numbers, lane.exchange(Packed(data, len(numbers)), "EXISTS")):
@@ -118,6 +128,16 @@ class Sender:
                     raise reply
                 found[number] = bool(reply)
         return [found[number] for number in range(len(entries))]
+
+    def any_of(self, database: int, names: list[bytes]) -> bool:
+        """Whether one of these keys is there: for a single server."""
+        lane = self._lane_to(self._receiver.only)
+        lane.select(database)
+        return self._count(lane, names) != 0
+
+    def _count(self, lane: Lane, names: list[bytes]) -> Any:
+        """How many of the keys are there; an error where the server refuses to tell."""
+        return lane.exchange(Packed(pack(lane.wire.renamed("EXISTS"), *names), 1), "EXISTS")[0]
 
     def why_no_database(self, database: int) -> str | None:
         """The reason why there is no such database, found out by going there; None when there is one."""

@@ -140,6 +140,27 @@ class Wire:
         self._at = len(self._data) - len(found.pop())
         return found
 
+    def receive_alike(self, line: bytes, count: int) -> bool:
+        """Whether the next `count` replies are all this line: then they are taken, else all of them are still to come.
+
+        In one comparison: this is how thousands of commands are mostly answered.
+        """
+        wanted = (line + b"\r\n") * count
+        try:
+            while True:
+                end = self._at + len(wanted)
+                if len(self._data) >= end:
+                    break
+                if not wanted.startswith(self._data[self._at :]):
+                    return False
+                self._more()
+        except OSError as error:
+            raise self._lost(error) from None
+        if not self._data.startswith(wanted, self._at):
+            return False
+        self._at = end
+        return True
+
     def refused(self, line: bytes) -> ReplyError:
         """The error of a line that begins with a minus."""
         return ReplyError(self.login.where, self._what, line[1:].decode("utf-8", "replace"))

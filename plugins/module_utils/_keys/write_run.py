@@ -14,16 +14,29 @@ from .._errors import ServerError
 from .._server.connection import ReplyError
 from .checking import size_of
 from .counting import Bad, Counts
+from .dump_runs import Run
 from .entry import Entry
 from .journal import Journal, Shelf
 from .lanes import Sent, Verdict
-from .plan import FAIL, KEEP, REPLACE, Rules, decide, has_hidden_expiries, likeness, why_bad, why_not_database
+from .plan import (
+    FAIL,
+    KEEP,
+    REPLACE,
+    AsTheyAre,
+    Rules,
+    decide,
+    has_hidden_expiries,
+    likeness,
+    why_bad,
+    why_not_database,
+)
 from .receiver import Receiver
 from .sending import Sender
-from .source import Source
+from .source import Source, numbered
 from .writing import CREATED, EXISTED, VANISHED
 
 _STRETCH_KEYS = 20_000
+_STRETCH_FORWARDED = 100_000  # keys in runs: it is over as soon
 _STRETCH_BYTES = 64 * 1024 * 1024
 _TOGETHER = 500
 _COMPARED = 100  # copies of so many keys are made at a time
@@ -100,6 +113,10 @@ class WriteRun:
         self._building: Entry | None = None  # a value in parts, of which more must follow
         self._over = False  # a value in parts takes the place of another
         self._bytes_held = 0
+        self._trusted = validated or source.proven
+        self._forwards = self._trusted and keys_per_second is None and sender.forwards
+        self._forwarded = 0  # the position behind the last run that was
+        self._as_they_are = AsTheyAre(rules, receiver.target, self._why_not_database)
         self.bad = Bad(source.unit)
         self.sent = 0
 
@@ -116,11 +133,10 @@ class WriteRun:
         self._remove_remains()
         position = -1
         plain, policy = self._rules.plain, self._rules.ttl_policy
-        trusted = self._validated or self._source.proven
-        clock, reserved, check_at = self._receiver.clock, self._journal.reserved, 0
+        clock, check_at = self._receiver.clock, 0
+        journal, trusted, put = self._journal, self._trusted, self._sender.put
         good: set[object] = set()  # what is known to be good of keys like one that was looked at
-        put = self._sender.put
-        for position, item in enumerate(self._source.entries()):
+        for position, item in numbered(self._source, self._forward):
             number, entry, why = item
             if position >= check_at:
                 clock = self._receiver.clock
@@ -133,8 +149,9 @@ class WriteRun:
             if entry is None:
                 self.bad.add(number, None, why)
                 continue
-            if position >= reserved:
-                reserved = self._reserve(position)
+            if position >= journal.reserved:
+                each = max(self._sender.volume // max(self.sent, 1), 1)
+                self._reserve(position, max(min(_STRETCH_KEYS, _STRETCH_BYTES // each), 1))
             self._leaving_out = False
             if not plain or entry.expires_at is not None or entry.field_expiries:
                 decision = decide(entry, self._rules, clock)
@@ -165,7 +182,7 @@ class WriteRun:
             self._abandon()
         self._settle()
         if self.bad.count:
-            self._journal.done, self._journal.reserved, self._journal.counts = 0, position + 1, {}
+            journal.done, journal.reserved, journal.counts = 0, max(position + 1, self._forwarded), {}
             self._shelf.save(self._journal)
         else:
             self._shelf.forget()
@@ -175,26 +192,42 @@ class WriteRun:
         self._journal.done, self._journal.counts = 0, {}
         self._shelf.save(self._journal)
 
+    def _forward(self, position: int, run: Run) -> bool:
+        """Pass a run on as it is, where each of its keys would be written as it stands there."""
+        if not self._forwards or position < self._unsure or self._building is not None:
+            return False
+        if not self._as_they_are.take(run, self._receiver.clock):
+            return False
+        self._require_going()
+        behind = position + run.keys
+        if behind > self._journal.reserved:
+            each = len(run.data) // run.keys
+            self._reserve(position, max(min(_STRETCH_FORWARDED, _STRETCH_BYTES // each), run.keys))
+        elif len(self._doubts) >= _TOGETHER:
+            self._settle()
+        self._sender.forward(run)
+        self.sent += run.keys
+        self._forwarded = behind
+        return True
+
     def _why_bad(self, entry: Entry, *, trusted: bool) -> str | None:
-        target = self._receiver.target
-        return why_bad(entry, target, proven=trusted) or why_not_database(
-            entry.database, cluster=target.cluster, databases=self._receiver.databases
-        )
+        return why_bad(entry, self._receiver.target, proven=trusted) or self._why_not_database(entry.database)
+
+    def _why_not_database(self, database: int) -> str | None:
+        receiver = self._receiver
+        return why_not_database(database, cluster=receiver.target.cluster, databases=receiver.databases)
 
     # --- the journal ---
 
-    def _reserve(self, position: int) -> int:
-        """All before `position` is written and told; from there on a new stretch may be sent."""
+    def _reserve(self, position: int, stretch: int) -> None:
+        """All before `position` is written and told; from there on a stretch of so many keys may be sent."""
         self._settle()
         journal = self._journal
-        each = max(self._sender.volume // max(self.sent, 1), 1)
-        stretch = max(min(_STRETCH_KEYS, _STRETCH_BYTES // each), 1)
         if self._limit:
             stretch = max(min(stretch, int(self._limit * 5)), 1)
         journal.done, journal.reserved, journal.building = position, position + stretch, []
         journal.counts = self.counts.as_dict()
         self._shelf.save(journal)
-        return journal.reserved
 
     def _remove_remains(self) -> None:
         """What an earlier run has left of a value that it was building."""

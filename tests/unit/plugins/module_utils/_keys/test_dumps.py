@@ -5,9 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.dumps import Writer, read, why_unfit
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.entry import Entry
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.dumps import (
+    Proof,
+    Writer,
+    pieces,
+    read,
+    why_unfit,
+)
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.entry import Entry, Item
 
 PAYLOAD = b"\x00\x01a\x09\x00" + bytes(8)
 
@@ -23,8 +31,14 @@ def restore(key: bytes = b"k", time: bytes = b"0", payload: bytes = PAYLOAD, *op
 
 
 def end(keys: int) -> bytes:
-    """The end mark."""
+    """The end mark of a file that was made by hand."""
     return packed(b"ECHO", b"end of export, %d keys" % keys)
+
+
+def sealed(keys: int, before: bytes) -> bytes:
+    """The bytes before the end mark, and the mark as we write it."""
+    mark = b"end of export, %d keys, sha256 %b" % (keys, hashlib.sha256(before).hexdigest().encode())
+    return before + packed(b"ECHO", mark)
 
 
 KEY = Entry(0, b"k", "dump", PAYLOAD)
@@ -34,18 +48,16 @@ def test_commands_as_documented() -> None:
     made = Writer()
     file = made.encode([KEY, KEY._replace(key=b"\r\n\xff", expires_at=1764000000000)])
     file += made.encode([KEY._replace(database=12), KEY._replace(database=0, expires_at=0)]) + made.end()
-    assert file == b"".join(
-        [
-            packed(b"SELECT", b"0"),
-            restore(),
-            restore(b"\r\n\xff", b"1764000000000"),
-            packed(b"SELECT", b"12"),
-            restore(),
-            packed(b"SELECT", b"0"),
-            restore(b"k", b"1"),
-            end(4),
-        ]
-    )
+    commands = [
+        packed(b"SELECT", b"0"),
+        restore(),
+        restore(b"\r\n\xff", b"1764000000000"),
+        packed(b"SELECT", b"12"),
+        restore(),
+        packed(b"SELECT", b"0"),
+        restore(b"k", b"1"),
+    ]
+    assert file == sealed(4, b"".join(commands))
 
 
 @pytest.mark.parametrize(
@@ -145,3 +157,21 @@ def test_what_payloads_are_not() -> None:
         == "it is a set that was read piece by piece, and this format holds payloads"
     )
     assert why_unfit(KEY._replace(value=b"short")) == "its payload is too short for what DUMP makes"
+
+
+@pytest.mark.parametrize("size", [1, 50, 100_000])
+def test_a_file_that_proves_itself(size: int) -> None:
+    def proven(file: bytes) -> tuple[bool, list[str]]:
+        proof = Proof()
+        found = list(pieces([file[at : at + size] for at in range(0, len(file), size)], proof))
+        return proof.given, [piece.why for piece in found if isinstance(piece, Item)]
+
+    whole = sealed(2, packed(b"SELECT", b"0") + restore() + restore(b"l"))
+    assert proven(whole) == (True, [])
+    assert proven(whole + whole) == (True, [])
+    assert proven(whole + restore() + end(1)) == (False, [])
+    assert proven(restore() + end(1)) == (False, [])
+    changed = whole.replace(b"\r\nl\r\n", b"\r\nm\r\n")
+    assert proven(changed) == (False, ["the bytes before the end mark are not those of its SHA-256"])
+    given, words = proven(whole + packed(b"FLUSHALL") + whole)
+    assert not given and "FLUSHALL" in words[0]

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._aof.parts import open_set
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._aof.resp import encode, read_commands
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.entry import Entry
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.import_backup import means_backup
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.import_options import means_backup
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._keys.undying import (
     append_commands,
     as_it_was,

@@ -99,6 +99,23 @@ def test_lines_and_replies_by_turns() -> None:
         assert wire.receive_lines(1) == [b":5"]
 
 
+@pytest.mark.parametrize("step", [1, 4, 7, 1000])
+def test_replies_that_are_alike_and_those_that_are_not(step: int) -> None:
+    data = b"+OK\r\n" * 100 + b"+OK\r\n" * 50 + b"-BUSYKEY no\r\n" + b"+OK\r\n" * 49 + b"+OKAY\r\n" + b"+OK\r\n"
+
+    def script(connection: socket.socket) -> None:
+        for start in range(0, len(data), step):
+            connection.sendall(data[start : start + step])
+
+    with wire_to(script) as wire:
+        assert wire.receive_alike(b"+OK", 100)
+        assert not wire.receive_alike(b"+OK", 100)
+        assert wire.receive_lines(100) == [*[b"+OK"] * 50, b"-BUSYKEY no", *[b"+OK"] * 49]
+        assert not wire.receive_alike(b"+OK", 1)
+        assert wire.receive_lines(1) == [b"+OKAY"]
+        assert wire.receive_alike(b"+OK", 1)
+
+
 @pytest.mark.parametrize("size", [1, 300_000, 1_048_576, 5_000_000])
 def test_long_replies(size: int) -> None:
     value = bytes(range(256)) * (size // 256 + 1)
