@@ -94,6 +94,19 @@ def policies_of(params: Mapping[str, Any]) -> dict[str, Policy]:
     return {entry["name"]: policy_of(entry["keep"] or common, minimum) for entry in params["repositories"]}
 
 
+def set_option() -> dict[str, Any]:
+    """Which part of a cluster's set a backup is."""
+    return {
+        "type": "dict",
+        "options": {
+            "id": {"type": "str", "required": True},
+            "shards": {"type": "int", "required": True},
+            "shard": {"type": "str", "required": True},
+            "slots": {"type": "list", "elements": "list", "required": True},
+        },
+    }
+
+
 def packing_spec() -> dict[str, Any]:
     """The options `encryption` and `compression` (doc fragment `repository.packing`)."""
     recipients = {"type": "list", "elements": "str", "required": True}

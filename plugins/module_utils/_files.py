@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from ._errors import RedisBackupError
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
+_TURN = 0.1  # seconds
 
 
 def fsync_dir(path: str) -> None:
@@ -138,3 +140,19 @@ def locked(path: str, *, busy: RedisBackupError) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def locked_in_turn(path: str, *, busy: RedisBackupError, patience: float) -> Iterator[None]:
+    """As `locked`, but wait for the lock, and raise `busy` only after so many seconds."""
+    deadline = time.monotonic() + patience
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(locked(path, busy=busy))
+                break
+            except RedisBackupError as error:
+                if error is not busy or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_TURN)
+        yield

@@ -63,6 +63,13 @@ options:
       - Make no backup when every repository has one whose data is at most this many seconds old.
       - Where one of them lacks it, all get a new one. A repository that could not be written to now is not asked.
     type: int
+  same_data:
+    description:
+      - Names of other instances that hold the same data, such as the primary and the other replicas. A backup of one of them
+        that is young enough for O(max_age) makes a new one needless, too.
+    type: list
+    elements: str
+    default: []
   annotations:
     description:
       - Anything to be kept with the backup in its manifest.
@@ -70,6 +77,32 @@ options:
         zone until then.
     type: dict
     default: {}
+  set:
+    description:
+      - Which part of a cluster's backup this one is. The manifest keeps it, and M(globalscope.redis_backup.redis_backup_info)
+        tells which sets are whole. The role P(globalscope.redis_backup.redis_backup#role) gives it by itself.
+      - The node that owns the slots, which is the primary where the backup is made of a replica, is asked before the
+        snapshot and after it. Where slots are being moved, or are no longer those of O(set.slots), no backup is made, so
+        that the set stays incomplete. A replica is waited for until it has what its primary had when it was asked.
+    type: dict
+    suboptions:
+      id:
+        description: Identifier of the set, the same for all its shards.
+        type: str
+        required: true
+      shards:
+        description: How many shards the cluster has.
+        type: int
+        required: true
+      shard:
+        description: Name of the shard, the same whichever of its nodes is backed up.
+        type: str
+        required: true
+      slots:
+        description: The slots of the shard, as ranges of which both ends belong to it.
+        type: list
+        elements: list
+        required: true
   adopt:
     description:
       - Continue the history of another server that the repository knows under the same name.
@@ -119,6 +152,19 @@ EXAMPLES = r"""
         - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
     annotations:
       keep: "2027-06-30"
+
+- name: Back up one shard of a cluster
+  globalscope.redis_backup.redis_backup:
+    instance: db1-7000
+    login_port: 7000
+    repositories:
+      - name: nfs
+        path: /mnt/backup/redis
+    set:
+      id: cluster-1a2b3c4d-20261122T235141Z
+      shards: 3
+      shard: db1-7000
+      slots: [[0, 5460]]
 
 - name: Back up the AOF as well, once a week
   globalscope.redis_backup.redis_backup:
@@ -182,6 +228,10 @@ backup:
       type: list
       elements: dict
       sample: [{"name": "dump.rdb.zst.age", "content": "dump.rdb", "kind": "rdb", "size": 3123456, "stored_size": 1023456, "sha256": "9f86d0"}]
+    set:
+      description: What was kept of O(set), with the node that owns the slots and its epoch. V(null) without it.
+      type: dict
+      sample: null
     keys:
       description:
         - Keys in the snapshot. For an AOF, keys of the server when it was read, which may differ by what was written in that
@@ -241,11 +291,14 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     packing_of,
     packing_spec,
     repositories_spec,
+    set_option,
     stores_of,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.cluster_set import part_of
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.make import make_backup
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.request import RDB, BackupRequest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._backup.turn import check_request
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._live.settled import require_proven
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.guards import require_settled
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 
@@ -262,6 +315,8 @@ def main() -> None:
                 "repositories_min": {"type": "int"},
                 "max_age": {"type": "int"},
                 "annotations": {"type": "dict", "default": {}},
+                "same_data": {"type": "list", "elements": "str", "default": []},
+                "set": set_option(),
                 "adopt": {"type": "bool", "default": False},
                 "wait_timeout": {"type": "int", "default": 3600},
             },
@@ -284,10 +339,13 @@ def main() -> None:
             adopt=params["adopt"],
             wait_timeout=params["wait_timeout"],
             repositories_min=params["repositories_min"],
+            part=part_of(params["set"]),
+            siblings=tuple(name for name in params["same_data"] if name != name_of(params)),
         )
         check_request(request)
         found = find_instance(login_of(params), place_of(params))
         require_settled(found)
+        require_proven(found, params["state_dir"])
         made = make_backup(found, request, check_mode=module.check_mode)
         for warning in made.warnings:
             module.warn(warning)

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
   - Lists the backups of one or all instances, usable or why not, those of several repositories merged, and so their exports of
-    keys.
+    keys. Backups of the shards of a cluster are told as the sets that they make up, too.
   - It speaks to no server.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
@@ -200,6 +200,10 @@ latest:
           annotation of time, V(null) without C(aof-timestamp-enabled).
       type: dict
       sample: null
+    set:
+      description: Which part of which of the RV(sets) it is, V(null) for a backup by itself.
+      type: dict
+      sample: null
     checks:
       description: The checks that it passed when it was made.
       type: list
@@ -269,6 +273,67 @@ exports:
       description: Whether it was read to its end (V(content)) and found equal to its manifest.
       type: bool
       sample: true
+sets:
+  description:
+    - The backups of clusters, oldest first, each made of one backup of every shard. With O(instance), those that one of its
+      backups is part of.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Identifier of the set.
+      type: str
+      sample: cluster-1a2b3c4d-20261122T235141Z
+    time:
+      description: The moment of the oldest data in it, in UTC.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    complete:
+      description: Whether it has a backup of every shard, and these have every slot.
+      type: bool
+      sample: true
+    usable:
+      description:
+        - Whether the cluster can be recovered from it. An incomplete one holds only a part of the keys. Backups that cannot be
+          used are missing in their set.
+      type: bool
+      sample: true
+    missing:
+      description: What it lacks, in words.
+      type: list
+      elements: str
+      sample: []
+    problems:
+      description: What else is wrong with it, in words.
+      type: list
+      elements: str
+      sample: []
+    spread_seconds:
+      description: Seconds between the oldest and the newest data in it. A write to two shards may be in one of them only.
+      type: float
+      sample: 1.0
+    shards:
+      description: How many shards the cluster had.
+      type: int
+      sample: 3
+    repositories:
+      description: Names of the repositories that hold all of it.
+      type: list
+      elements: str
+      sample: [nfs]
+    members:
+      description: Its backups with their V(instance), V(label), V(shard), V(slots), V(time), V(keys) and V(repositories).
+      type: list
+      elements: dict
+      sample:
+        - instance: db1-7000
+          label: 20261122T235141Z_rdb
+          shard: db1-7000
+          slots: [[0, 5460]]
+          time: "2026-11-22T23:51:41Z"
+          keys: 8312
+          repositories: [nfs]
 archive:
   description:
     - The archive of the AOF, in the repository with its newest object. Empty where nothing is archived or no O(instance) is

@@ -21,6 +21,7 @@ from support.modules import ModuleFailed, finish, run_module, start_module
 from support.plays import run_playbook
 from support.servers import Build, RedisProcess, ServerFailed
 from support.values import differences, snapshot_server, snapshot_values
+from support.waiting import wait_for
 
 MakeServer = Callable[..., RedisProcess]
 NOBODY = 65534
@@ -87,7 +88,14 @@ def test_server_dies_with_the_test_run(any_build: Build, server_root: Path) -> N
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     state = Path("/proc", done.stdout.strip(), "stat")
     assert done.stdout.strip(), done.stderr
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+    def ended() -> bool:
+        try:
+            return state.read_text().rpartition(")")[2].split()[0] in "ZX"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    wait_for(ended, "the server to end")
 
 
 def test_reading_back_finds_every_change(server: RedisProcess) -> None:

@@ -210,7 +210,7 @@ class RedisProcess:
 
             def serving() -> bool:
                 try:
-                    return not client.info("persistence")["loading"]
+                    return not client.info("persistence").get("loading")  # a Sentinel does not say
                 except (redis.ConnectionError, redis.BusyLoadingError) as error:
                     if self._process is not None and self._process.poll() is not None and not self.processes():
                         raise ServerFailed(f"{self!r} ended {self._process.returncode}:\n{self.tail()}") from error

@@ -40,5 +40,7 @@ def make_backup(instance: Instance, request: BackupRequest, *, check_mode: bool 
         doing=f"back up {instance.name}",
         write=write,
         result_of=result_of,
+        fits=lambda found: request.part is None or request.part.is_of(found.set),
+        siblings=request.siblings,
     )
     return in_turn(subject, request, check_mode=check_mode)

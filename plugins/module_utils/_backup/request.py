@@ -12,6 +12,7 @@ from typing import Any
 from .._repository.identity import HostState
 from .._repository.pipeline import Packing
 from .._repository.store import Store
+from .cluster_set import SetPart
 
 RDB, AOF = "rdb", "aof"
 ENGINES = (RDB, AOF)
@@ -42,11 +43,13 @@ class WriteRequest:
 
 @dataclass(frozen=True)
 class BackupRequest(WriteRequest):
-    """One backup."""
+    """One backup; `part` tells which part of a cluster's set it is, `siblings` who holds the same data."""
 
     engine: str = RDB
     source: str = "auto"
     wait_timeout: float = 3600.0
+    part: SetPart | None = None
+    siblings: tuple[str, ...] = ()
 
 
 @dataclass

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 from .._errors import SnapshotError
+from .._files import locked_in_turn
 from .._server.capabilities import why_no_stream
 from .._server.connection import ReplyError
 from .._server.instance import Instance
@@ -17,6 +18,7 @@ from .._snapshot.bgsave import DiskSave, DumpPlace
 from .._snapshot.growing import GrowingDump
 from .._snapshot.source import RdbSource
 from .._snapshot.stream import StreamSource
+from .request import BackupRequest
 
 
 def why_no_file(instance: Instance) -> str | None:
@@ -28,6 +30,22 @@ def why_no_file(instance: Instance) -> str | None:
     if not os.access(instance.paths.dir, os.R_OK | os.X_OK):
         return f"its data directory {instance.paths.dir} is not readable for this user"
     return None
+
+
+@contextlib.contextmanager
+def alone_on_host(instance: Instance, request: BackupRequest) -> Iterator[None]:
+    """One fork at a time on one host: two at once could need twice the memory. The others wait for their turn.
+
+    All that share a state directory are on one host, whatever the inventory calls it. Raises SnapshotError when the
+    turn does not come in time.
+    """
+    busy = SnapshotError(
+        f"{instance.title} waited {request.wait_timeout:g} s for other snapshots on this host to end",
+        untouched="No backup was made; the earlier ones and the server are as they were",
+        hint="Look what they wait for, or raise wait_timeout",
+    )
+    with locked_in_turn(request.state.lock_path(".snapshot"), busy=busy, patience=request.wait_timeout):
+        yield
 
 
 @contextlib.contextmanager

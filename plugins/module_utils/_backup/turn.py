@@ -39,7 +39,8 @@ class Subject:
 
     `write(identity, serial, standing, actions)` writes one to the repositories that are still in; `result_of` makes the
     module's return value of a manifest and the names of repositories. `doing` tells it in check mode. `fits` says
-    whether one that is there may stand for a new one, if it is young enough.
+    whether one that is there may stand for a new one, if it is young enough; those of `siblings`, instances that hold
+    the same data, may as well.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Subject:
     write: Callable[[str, int, Standing, list[str]], BackupResult]
     result_of: Callable[[Manifest, list[str]], dict[str, Any]]
     fits: Callable[[Manifest], bool] = lambda _manifest: True
+    siblings: tuple[str, ...] = ()
 
     @property
     def export(self) -> str:
@@ -92,7 +94,7 @@ def in_turn(subject: Subject, request: WriteRequest, *, check_mode: bool = False
                 actions += done
                 warnings += stays
                 newest[store.name] = newest_manifest(store, name, subject.what, subject.kind)
-        fitting = _fitting(subject, newest)
+        fitting = _with_siblings(subject, request, standing, _fitting(subject, newest))
         young = settled(request, standing, fitting)
         if young is None:
             for store in standing.each():
@@ -125,7 +127,8 @@ def _planned(subject: Subject, request: WriteRequest, standing: Standing) -> Bac
     for store in standing.each():
         with standing.trying(store):
             newest[store.name] = newest_manifest(store, subject.name, subject.what, subject.kind)
-    young = settled(request, standing, _fitting(subject, newest))
+    fitting = _with_siblings(subject, request, standing, _fitting(subject, newest))
+    young = settled(request, standing, fitting)
     if young is not None:
         kept = BackupResult(False, [], subject.result_of(young, standing.names))
         return standing.judged(kept, young.label, young=True)
@@ -138,6 +141,21 @@ def _planned(subject: Subject, request: WriteRequest, standing: Standing) -> Bac
 
 def _fitting(subject: Subject, newest: Newest) -> Newest:
     return {name: found if found is not None and subject.fits(found) else None for name, found in newest.items()}
+
+
+def _with_siblings(subject: Subject, request: WriteRequest, standing: Standing, fitting: Newest) -> Newest:
+    """The newest ones of siblings where these are newer. They are looked for only where age matters."""
+    if request.max_age is None and not request.max_ages:
+        return fitting
+    found = dict(fitting)
+    for store in standing.alive:
+        for sibling in subject.siblings:
+            with standing.trying(store):
+                other, own = newest_manifest(store, sibling, subject.what, subject.kind), found.get(store.name)
+                newer = other is not None and (own is None or own.snapshot_time < other.snapshot_time)
+                if other is not None and newer and subject.fits(other):
+                    found[store.name] = other
+    return found
 
 
 def _of_others(subject: Subject, request: WriteRequest, standing: Standing) -> Newest:

@@ -30,9 +30,10 @@ from .._snapshot.source import RdbSource, SnapshotOrigin
 from .._times import from_iso, now, to_iso
 from .aof import store_aof
 from .artefact import Taken, forget, noted, store_artefact
+from .cluster_set import SlotWatch
 from .request import AOF, BackupRequest, BackupResult
 from .server_files import collect
-from .snapshots import open_snapshot
+from .snapshots import alone_on_host, open_snapshot
 from .standing import Standing
 from .turn import free_label
 
@@ -71,11 +72,16 @@ def write_backup(
     try:
         rate = facts.number("instantaneous_ops_per_sec")
         baseline = {"ping_ms": ping_latency(instance.server), "ops_per_second": rate}
+        place = topology(instance)
         program = instance.program()
+        watch = SlotWatch(instance, request.part) if request.part else None
         if request.engine == AOF:
             taken = store_aof(instance, program, folder, stores, failed, request, notes)
         else:
-            taken = _take_rdb(instance, facts, program, folder, stores, failed, request, notes)
+            with alone_on_host(instance, request):
+                taken = _take_rdb(instance, facts, program, folder, stores, failed, request, notes)
+        if watch is not None:
+            watch.require_same()
         server, kept, missing = _store_server_files(instance, folder, stores, failed, request)
     except RepositoryError:
         forget(stores, folder)
@@ -97,7 +103,7 @@ def write_backup(
         "duration_s": round(time.monotonic() - begun, 3),
         "snapshot_time": to_iso(taken.snapshot_time),
         "server": _server_document(facts, taken),
-        "topology": topology(facts),
+        "topology": place,
         "keys": dict(taken.keys),
         "files": [asdict(file) for file in files],
         "server_files": {"kept": kept, "missing": missing, "redacted": not encrypted},
@@ -106,6 +112,7 @@ def write_backup(
         "checks": taken.checks,
         "baseline": baseline,
         "annotations": dict(request.annotations),
+        **({"set": watch.document()} if watch is not None else {}),
         **taken.more,
     }
     manifest = Manifest(document)
@@ -260,5 +267,6 @@ def result_of(manifest: Manifest, repositories: list[str]) -> dict[str, Any]:
         "duration_s": document["duration_s"],
         "encrypted": manifest.encrypted,
         "verified": False,
+        "set": dict(manifest.set) or None,
         "repositories": repositories,
     }

@@ -12,9 +12,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WIDTH = 120
+from .._table import WIDTH, aligned, visible
+
 _GAP = "  "
-_NARROWEST = 8
 _WIDEST = 24
 _ALL = "(all)"
 # How many hosts are named that share a remark.
@@ -122,13 +122,8 @@ def _drift(entry: Mapping[str, Any], instance: Mapping[str, Any], *, check_mode:
         state = NEEDS_RESTART
     else:
         state = DRIFT if check_mode or instance["error"] else MENDED
-    texts = {key: None if entry.get(key) is None else _visible(entry[key]) for key in ("wanted", "running", "in_file")}
-    return {"directive": _visible(directive), **texts, "state": state}
-
-
-def _visible(text: Any) -> str:
-    """A value without characters that would act on a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+    texts = {key: None if entry.get(key) is None else visible(entry[key]) for key in ("wanted", "running", "in_file")}
+    return {"directive": visible(directive), **texts, "state": state}
 
 
 # --- what to think of it ---
@@ -276,9 +271,9 @@ def _table(report: Mapping[str, Any]) -> list[str]:
     rows = _rows(report)
     if rows:
         short = [(*row[:3], "below", "below", "below", row[6]) if _is_wide(row) else row for row in rows]
-        lines += ["", *_aligned([tuple(column.upper() for column in _COLUMNS), *short])]
+        lines += ["", *aligned([tuple(column.upper() for column in _COLUMNS), *short])]
         for row in filter(_is_wide, rows):
-            lines += ["", *_aligned([row[1:3]])]
+            lines += ["", *aligned([row[1:3]])]
             for title, value in zip(_COLUMNS[3:6], row[3:6]):
                 lines += textwrap.wrap(f"  {title:12}{value}", WIDTH, subsequent_indent=" " * 14)
     remarks = _remarks(report)
@@ -292,20 +287,6 @@ def _table(report: Mapping[str, Any]) -> list[str]:
 def _is_wide(row: tuple[str, ...]) -> bool:
     """Whether the values of a row are told on lines of their own: cut short, they would not show what differs."""
     return max(map(len, row[3:6])) > _WIDEST
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows in columns; the widest columns give way until a line fits, and what is cut ends in dots."""
-    rows = [tuple(" ".join(cell.split()) for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    room = WIDTH - len(_GAP) * (len(widths) - 1)
-    while sum(widths) > room and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    return [_GAP.join(_cut(cell, width).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 # --- as a document ---

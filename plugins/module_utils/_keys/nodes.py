@@ -9,13 +9,12 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from .._errors import ServerError
+from .._server.cluster import Node, parse_nodes, why_not_whole
 from .._server.connection import Login, UnreachableError, parse_info
 from .._server.facts import Facts
-from .._server.topology import topology
-from .temporary import SLOTS
+from .._server.topology import replication
 from .wire import Wire
 
 GIVEN, REPLICA = READ_FROM = ("given", "replica")
@@ -23,69 +22,6 @@ GIVEN, REPLICA = READ_FROM = ("given", "replica")
 _PATIENCE = 10.0
 _POLL = 0.05
 _NOTHING = "Nothing was exported; the server is as it was"
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node of a cluster, as CLUSTER NODES tells it. `slots` are ranges, both ends included."""
-
-    identity: str
-    host: str
-    port: int
-    flags: frozenset[str]
-    primary: str = ""
-    slots: tuple[tuple[int, int], ...] = ()
-    moving: tuple[str, ...] = ()
-
-    @property
-    def usable(self) -> bool:
-        """The cluster does not think that it has failed."""
-        return not self.flags & {"fail", "fail?", "noaddr", "handshake"}
-
-    @property
-    def is_replica(self) -> bool:
-        return bool(self.flags & {"slave", "replica"})
-
-    @property
-    def where(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-def parse_nodes(reply: bytes, host: str) -> list[Node]:
-    """The nodes of CLUSTER NODES. Pure.
-
-    `host` is where we reached the node that told it: it may not know its own address.
-    """
-    found = []
-    for line in reply.decode("utf-8", "replace").splitlines():
-        words = line.split()
-        if len(words) < 8:
-            continue
-        address, _comma, _names = words[1].partition(",")
-        ip, _colon, port = address.partition("@")[0].rpartition(":")
-        slots, moving = [], []
-        for word in words[8:]:
-            if word.startswith("["):
-                moving.append(word)
-            else:
-                first, _dash, last = word.partition("-")
-                slots.append((int(first), int(last or first)))
-        primary = "" if words[3] == "-" else words[3]
-        flags = frozenset(words[2].split(","))
-        found.append(Node(words[0], ip or host, int(port), flags, primary, tuple(slots), tuple(moving)))
-    return found
-
-
-def why_not_whole(nodes: list[Node]) -> str | None:
-    """The reason why a cluster's data cannot be read as a whole now. Pure."""
-    moving = [f"{node.where} {word}" for node in nodes for word in node.moving]
-    if moving:
-        return f"slots are being moved ({', '.join(moving[:3])})"
-    serving = [node for node in nodes if node.usable and not node.is_replica]
-    served = sum(last - first + 1 for node in serving for first, last in node.slots)
-    if served < SLOTS:
-        return f"only {served} of {SLOTS} slots are served"
-    return None
 
 
 class Nodes:
@@ -161,7 +97,7 @@ def _require_fed(wire: Wire, facts: Facts) -> None:
 def _replica_of(opened: contextlib.ExitStack, wire: Wire, facts: Facts) -> Wire:
     """A connection to a replica of a primary that has all its primary had just now."""
     whys = []
-    for each in topology(facts)["replicas"]:
+    for each in replication(facts)["replicas"]:
         where = f"{each['host']}:{each['port']}"
         if each["state"] != "online":
             whys.append(f"{where} is {each['state']}")

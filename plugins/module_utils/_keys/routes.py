@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 from .._errors import ServerError
+from .._server.cluster import SLOTS
 from .._server.connection import Login, ReplyError, Server
-from .temporary import SLOTS
 
 _ELSEWHERE = re.compile(r"(MOVED|ASK) (\d+) (\S*):(\d+)$")
 

@@ -9,8 +9,9 @@ import binascii
 import functools
 import itertools
 
+from .._server.cluster import SLOTS
+
 PREFIX = b"redis_backup:import:"
-SLOTS = 16384
 
 
 def hash_tag(key: bytes) -> bytes:

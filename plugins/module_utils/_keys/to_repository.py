@@ -23,7 +23,7 @@ from .._repository.layout import MANIFEST, SUMS, folder_of, sums_text, valid_exp
 from .._repository.manifest import EXPORT, KEYS, Manifest, StoredFile, seal
 from .._server.facts import Facts, parse_modules
 from .._server.instance import Instance
-from .._server.topology import topology
+from .._server.topology import replication
 from .._server.versions import format_of
 from .._times import from_iso, now, to_iso
 from .export import KeysExport
@@ -153,7 +153,7 @@ def _document(
             "modules": parse_modules(facts.info),
             "run_id": facts.info.get("run_id", ""),
         },
-        "topology": topology(facts),
+        "topology": replication(facts),
         "keys": {"total": export.tally.exported, "expires": export.tally.with_expiry},
         "files": [asdict(file)],
         "compression": {"program": "zstd", "level": request.packing.level},

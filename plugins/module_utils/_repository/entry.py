@@ -101,6 +101,7 @@ class Entry:
                 keys=document["keys"],
                 files=document["files"],
                 aof=document.get("aof"),
+                set=dict(self.manifest.set) or None,
                 checks=document.get("checks", []),
                 annotations=document.get("annotations", {}),
             )

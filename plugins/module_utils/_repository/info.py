@@ -16,6 +16,7 @@ from .cache import CatalogCache
 from .catalog import list_backups, list_exports, list_instances, readable_stores
 from .choose import newest_before
 from .entry import Entry
+from .sets import list_sets
 from .store import Store
 from .suspects import suspect_exports, suspects
 
@@ -41,7 +42,9 @@ def show_catalog(
     query: str | None,
     cache: CatalogCache | None = None,
 ) -> dict[str, Any]:
-    """`backups`, `latest`, `exports`, `archive` and `rpo_seconds` of one instance, or the backups and exports of all.
+    """`backups`, `latest`, `exports`, `sets`, `archive` and `rpo_seconds` of one instance, or of all.
+
+    The sets of an instance are those that a backup of it is part of, with what other instances have of them.
 
     Repositories that cannot be read are told in `repository_problems`, as long as another one can. Raises
     RedisBackupError when none can.
@@ -53,6 +56,13 @@ def show_catalog(
     with ThreadPoolExecutor(_AT_ONCE) as workers:  # many small questions to a service that is far away
         catalogs = list(workers.map(lambda name: list_backups(good, name, cache, errors), names))
         exported = list(workers.map(lambda name: list_exports(good, name, cache, errors), names))
+        parts = [entry for entries in catalogs for entry in entries if entry.manifest and entry.manifest.set]
+        wanted = {str(entry.manifest.set["id"]) for entry in parts if entry.manifest}
+        if instance and parts:
+            readable = [store for store in good if store.name not in errors]
+            others = [name for name in list_instances(readable) if name != instance]
+            more = workers.map(lambda name: list_backups(readable, name, cache, errors), others)
+            parts += [entry for entries in more for entry in entries if entry.manifest and entry.manifest.set]
     if errors and len(errors) == len(good):
         raise next(iter(errors.values()))
     problems.update({name: str(error) for name, error in errors.items()})
@@ -76,6 +86,7 @@ def show_catalog(
             for entry in entries
             if entry.usable or not usable_only
         ],
+        "sets": [found for found in list_sets(parts) if found["id"] in wanted and (found["usable"] or not usable_only)],
         "archive": {},
         "rpo_seconds": rpo,
         "repository_problems": problems,

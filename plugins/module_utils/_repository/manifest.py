@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from .._errors import DamagedError
+from .._server.slots import why_no_ranges
 from .._server.versions import RdbFormat
 from .._times import from_iso
 from .layout import ACKNOWLEDGED, MANIFEST, SUMS, VERIFICATION, export_name, is_export_label, is_label
@@ -127,6 +128,12 @@ class Manifest:
     def export(self) -> Mapping[str, Any]:
         """What it tells of an export of keys; empty for a backup."""
         found = self.document.get(EXPORT)
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def set(self) -> Mapping[str, Any]:
+        """Which part of a cluster's set it is (`id`, `shards`, `shard`, `slots`); empty for a backup by itself."""
+        found = self.document.get("set")
         return found if isinstance(found, dict) else {}
 
     @property
@@ -263,10 +270,16 @@ def _why_senseless(document: Mapping[str, Any], labelled: Callable[[str], bool])
         aof = document.get("aof") or {}
         texts += [entry["name"] for entry in aof.get("files", [])]
         counts += [entry["size"] for entry in aof.get("files", [])] + [aof.get("commands", 0), keys.get("room", 0)]
+        part = document.get("set") or {}
+        texts += [part[name] for name in ("id", "shard") if part]
+        counts += [part["shards"]] if part else []
+        no_slots = why_no_ranges(part["slots"]) if part else None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return f"a value in it is missing or makes no sense ({type(error).__name__}: {error})"
     if not all(isinstance(text, str) for text in texts) or not all(_is_count(n) for n in counts):
         return "a value in it is of the wrong kind"
+    if no_slots:
+        return f"its slots are none: {no_slots}"
     if not isinstance(duration, (int, float)) or not 0 <= duration < _LARGEST:  # NaN is neither
         return "its duration is none"
     names = [entry["name"] for entry in files]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from .._config.quoting import ENCODING, ERRORS
+from .._config.replica import is_fenced
 from .._errors import ProgramError
 from .capabilities import capabilities
 from .instance import Instance
-from .topology import topology
+from .topology import role_of, topology
 
 
 def describe(instance: Instance) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def describe(instance: Instance) -> dict[str, Any]:
         "state_reason": instance.why,
         "flavour": flavour,
         "version": version,
-        "role": facts.role if facts else "",
+        "role": role_of(facts) if facts else "",
         "config_file": instance.paths.config_file,
         "dir": instance.paths.dir,
         "dbfilename": instance.paths.dbfilename,
@@ -45,6 +47,16 @@ def describe(instance: Instance) -> dict[str, Any]:
         "keyspace": facts.keyspace if facts else {},
         "used_memory_bytes": facts.number("used_memory") if facts else None,
         "persistence": facts.persistence() if facts else {},
-        "topology": topology(facts) if facts else {},
+        "fenced": _fenced(instance.paths.config_file),
+        "topology": topology(instance),
         "capabilities": capabilities(instance, facts) if facts else {},
     }
+
+
+def _fenced(config_file: str) -> bool:
+    """Whether a recovery has fenced the replica, and has not come to open it."""
+    try:
+        with open(config_file, encoding=ENCODING, errors=ERRORS) as stream:
+            return is_fenced(stream.read())
+    except OSError:
+        return False

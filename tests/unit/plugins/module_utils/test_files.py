@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._files im
     free_bytes,
     fsync_dir,
     locked,
+    locked_in_turn,
     make_dirs,
     read_json,
     remove_tree,
@@ -107,3 +110,15 @@ def test_a_lock_that_is_removed_meanwhile(tmp_path: Path, monkeypatch: pytest.Mo
             pytest.fail("held what is not there")
     with locked(path, busy=busy):
         assert os.path.exists(path)
+
+
+def test_a_turn_comes_when_the_other_is_done_or_not_at_all(tmp_path: Path) -> None:
+    path, busy = str(tmp_path / "lock"), RedisBackupError("somebody else is at work")
+    with contextlib.ExitStack() as held:
+        held.enter_context(locked(path, busy=busy))
+        with pytest.raises(RedisBackupError, match="somebody else"), locked_in_turn(path, busy=busy, patience=0):
+            pytest.fail("two hold it at once")
+        timer = threading.Timer(0.3, held.close)
+        timer.start()
+        with locked_in_turn(path, busy=busy, patience=60):
+            timer.join()

@@ -9,7 +9,8 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.report import WIDTH, drift_report
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._enforce.report import drift_report
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._table import WIDTH
 from hypothesis import given
 from hypothesis import strategies as st
 
