@@ -16,6 +16,10 @@ description:
     untouched. O(state=active) swaps it in, with the server stopped. O(state=rolled_back) brings the previous data back.
     O(state=committed) closes the restore; the previous data stays.
   - There is at most one open restore for a data directory, found by its journal, so that later steps need no id.
+  - With O(method=replication) the server keeps running, and its disk is not touched. O(state=staged) lays the data ready below
+    O(state_dir) on the host where the module runs, which may be another than the server's. O(state=active) keeps what the server
+    holds as an RDB there, then plays a primary that gives it the restored data in one full synchronisation.
+    O(state=rolled_back) plays the previous data back.
   - The role P(globalscope.redis_backup.redis_restore#role) runs all steps, stops and starts the server and verifies the data.
 extends_documentation_fragment:
   - globalscope.redis_backup.connection
@@ -34,6 +38,44 @@ options:
     type: str
     choices: [staged, active, rolled_back, committed]
     required: true
+  method:
+    description:
+      - How the data gets into the server. V(files) swaps the files in its data directory, with the server stopped.
+      - V(replication) exchanges the data of a running server, without a restart and without its files. It must be a primary
+        that is no node of a cluster, must reach the host where the module runs, and needs memory for both data sets.
+      - Nothing is sent before a throw-away server of the same version has loaded it. A program of that version is needed
+        on the host where the module runs (O(executable)).
+      - All steps of one restore need the same method.
+    type: str
+    choices: [files, replication]
+    default: files
+  announce_host:
+    description:
+      - The address under which the server reaches the host where the module runs, for O(method=replication).
+      - Without it, the local address of the connection to the server.
+    type: str
+  listen_ports:
+    description:
+      - Port, or range of ports such as V(7000-7010), on which the server can reach the host where the module runs, for
+        O(method=replication). Without it, any free port is taken.
+    type: str
+  replicas_follow:
+    description:
+      - Whether O(method=replication) may exchange the data of a primary that has replicas. They take the restored data over
+        at once, before it is verified.
+    type: bool
+    default: false
+  sentinels_held:
+    description:
+      - Whether Sentinels that watch the server were held before (M(globalscope.redis_backup.redis_sentinel)), so that none of
+        them promotes another one meanwhile, for O(method=replication). Without it, a server that Sentinels watch is refused.
+    type: bool
+    default: false
+  memory_limit_mb:
+    description:
+      - Megabytes that the server may take while it holds both data sets, for O(method=replication).
+      - Without it, what its host has left where the module runs there, else its C(maxmemory), else what its host has in all.
+    type: int
   source_instance:
     description: Name of the instance whose backup is restored. Without it, O(instance).
     type: str
@@ -82,6 +124,8 @@ options:
     description:
       - Whether the restored server starts with writes closed, by two lines at the end of redis.conf that
         O(state=committed) and O(state=rolled_back) take away again. Used with O(state=active).
+      - With O(method=replication), writes are closed in any case while the data is exchanged, live only, and this is about
+        what follows.
     type: bool
     default: false
   force:
@@ -122,6 +166,7 @@ options:
     description:
       - Seconds to wait until no process serves at the address or writes in the data directory. The saving child of a killed
         server lives on for a while, and would rename its snapshot over the restored one.
+      - With O(method=replication), seconds within which the server must have connected.
     type: int
     default: 30
 requirements:
@@ -129,6 +174,8 @@ requirements:
   - age, for encrypted backups
 notes:
   - SELinux contexts of replaced files are kept; this is covered by unit tests only.
+  - While data is exchanged with O(method=replication), servers from 7.0 on answer reads from the old data until they have the
+    new; 6.2 answers C(LOADING) for as long as it loads. Clients that wait in blocking commands are disconnected.
 seealso:
   - module: globalscope.redis_backup.redis_backup_info
   - module: globalscope.redis_backup.redis_check
@@ -167,6 +214,29 @@ EXAMPLES = r"""
     state: active
     instance: multiframe-6379
     config_file: /etc/redis/redis.conf
+
+- name: Prove a backup for a server whose disk is out of reach
+  globalscope.redis_backup.redis_restore:
+    state: staged
+    method: replication
+    instance: managed-6379
+    login_host: 10.0.3.17
+    repository:
+      name: nfs
+      path: /mnt/backup/redis
+    executable: /opt/redis-7.2/redis-server
+  delegate_to: localhost
+
+- name: Exchange its data while it runs
+  globalscope.redis_backup.redis_restore:
+    state: active
+    method: replication
+    instance: managed-6379
+    login_host: 10.0.3.17
+    executable: /opt/redis-7.2/redis-server
+    announce_host: 10.0.3.2
+    listen_ports: 7000-7010
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -193,6 +263,10 @@ restore:
       description: How far it is.
       type: str
       sample: active
+    method:
+      description: How the data gets into the server, V(files) or V(replication).
+      type: str
+      sample: files
     source_instance:
       description: The instance whose backup it is.
       type: str
@@ -202,7 +276,7 @@ restore:
       type: str
       sample: nfs
     data_dir:
-      description: The data directory.
+      description: The data directory; of a restore by replication, the folder of this host in which it works.
       type: str
       sample: /var/lib/redis
     config_file:
@@ -214,7 +288,9 @@ restore:
       type: str
       sample: /var/lib/redis/.redis_backup/20261122T235141.125000Z-1f2e3d/staged
     previous_dir:
-      description: Where the data is kept that was there before; empty when there is none yet.
+      description:
+        - Where the data is kept that was there before; empty when there is none yet.
+        - Of a restore by replication, C(dump.rdb) in it.
       type: str
       sample: /var/lib/redis/.redis_backup/20261122T235141.125000Z-1f2e3d/previous
     snapshot_time:
@@ -260,7 +336,9 @@ restore:
       type: int
       sample: 0
     loaded_keys:
-      description: How many keys the server must read from its RDB, expired ones included. V(null) where it loads an AOF.
+      description:
+        - How many keys the server must read from its RDB, expired ones included. V(null) where it loads an AOF, or is not
+          started.
       type: int
       sample: 25001
     expires:
@@ -292,6 +370,9 @@ restore:
       sample: /var/lib/redis/.redis_backup/fence
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec import (
     connection_spec,
@@ -306,10 +387,27 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec_
     REPOSITORY_NEEDS,
     repository_options,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._live.request import LiveOptions
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._live.seat import seat_of
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._live.steps import live_step
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.request import Options
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._restore.step import restore_step, selection_of
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.compatibility import DROPPABLE
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
+
+
+def _live(params: Mapping[str, Any]) -> LiveOptions:
+    """The options of a restore by replication."""
+    limit = params["memory_limit_mb"]
+    return LiveOptions(
+        announce_host=params["announce_host"] or "",
+        listen_ports=params["listen_ports"] or "",
+        replicas_follow=params["replicas_follow"],
+        sentinels_held=params["sentinels_held"],
+        memory_limit=None if limit is None else limit * 1024 * 1024,
+        cert_file=params["client_cert_file"],
+        key_file=params["client_key_file"],
+    )
 
 
 def main() -> None:
@@ -323,6 +421,12 @@ def main() -> None:
                     "options": repository_options(),
                     "required_if": REPOSITORY_NEEDS,
                 },
+                "method": {"type": "str", "choices": ["files", "replication"], "default": "files"},
+                "announce_host": {"type": "str"},
+                "listen_ports": {"type": "str"},
+                "replicas_follow": {"type": "bool", "default": False},
+                "sentinels_held": {"type": "bool", "default": False},
+                "memory_limit_mb": {"type": "int"},
                 "source_instance": {"type": "str"},
                 "label": {"type": "str", "default": "latest"},
                 "at": {"type": "str"},
@@ -359,7 +463,12 @@ def main() -> None:
             convert_drop=tuple(params["convert_drop"]),
         )
         found = find_instance(login_of(params), place, may_be_down=True)
-        done = restore_step(params["state"], found, selection_of(params, place.name), options)
+        selection = selection_of(params, place.name)
+        if params["method"] == "files":
+            done = restore_step(params["state"], found, selection, options)
+        else:
+            with seat_of(found, params["state_dir"], check_mode=module.check_mode) as seat:
+                done = live_step(params["state"], found, seat, selection, options, _live(params))
         module.exit_json(changed=done.changed, actions=done.actions, restore=done.restore, diff=done.diff)
 
 

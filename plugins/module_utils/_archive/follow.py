@@ -27,6 +27,8 @@ from .state import ArchiveState, Base, Left, Track
 
 Key = tuple[str, int]
 
+_LEAP = 1 << 39
+
 _CLOCK_SLACK = 1.0
 """Seconds that a clock may be set back without a word."""
 
@@ -86,12 +88,35 @@ def apart(state: ArchiveState, look: Look, server: Mapping[str, str]) -> str:
         return "the AOF was off"
     if server.get("role") == "slave":
         return "the server is a replica, which may have taken over its primary's data anew"
+    if state.exchanged or leapt(state, server):
+        return "the server's data was exchanged while it ran"
     if state.folder and look.folder and state.folder != look.folder:
         return "the AOF's folder is another one, as after a restore"
     run_id = server.get("run_id", "")
     if look.layout == SINGLE and state.run_id and run_id and run_id != state.run_id:
         return "the server was started in between"
     return ""
+
+
+def leapt(state: ArchiveState, server: Mapping[str, str]) -> bool:
+    """Whether the server's data was exchanged since the last look, by a restore into the running server.
+
+    That announces an offset so far ahead as no writes can bring a server within any time (_live/outcome.py).
+    """
+    same = server.get("run_id", "") == state.run_id != ""
+    return same and _offset(server) - state.offset >= _LEAP
+
+
+def note_server(state: ArchiveState, server: Mapping[str, str], *, begun: bool) -> None:
+    """Remember what the server told at this look; `begun`: a new file was."""
+    state.exchanged = (state.exchanged or leapt(state, server)) and not begun
+    state.offset = _offset(server) or state.offset
+    state.run_id = server.get("run_id", "") or state.run_id
+
+
+def _offset(server: Mapping[str, str]) -> int:
+    text = server.get("offset", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def lost_sight(state: ArchiveState, reason: str) -> None:

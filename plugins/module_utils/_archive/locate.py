@@ -49,6 +49,7 @@ def locate(instance: Instance) -> Located:
     if facts is not None:
         server = {"flavour": facts.flavour, "version": facts.version_text, "run_id": facts.info.get("run_id", "")}
         server["role"] = str(facts.info.get("role", ""))
+        server["offset"] = str(facts.info.get("master_repl_offset", ""))
     flavour_version = facts.version if facts is not None else ()
     if facts is not None and facts.flavour == "valkey":
         flavour_version = (7,)

@@ -20,7 +20,7 @@ from .._repository.posix import PosixStore
 from .._repository.store import Store
 from .._server.paths import Paths
 from .._times import now
-from .follow import follow, let_go, lost_sight
+from .follow import follow, let_go, lost_sight, note_server
 from .look import Files, Look
 from .owner import acting_as_owner
 from .rebuild import proves, rebuilt
@@ -241,7 +241,9 @@ def _observe(
     with acting_as_owner(request.paths.dir):
         waiting = waiting_names(spool)
         look, held = see(state, request.paths, request.layout, pins, files, request.server)
+    last_epoch = state.last_epoch
     actions = follow(state, look, held)
+    note_server(state, request.server, begun=state.last_epoch != last_epoch)
     with acting_as_owner(request.paths.dir):
         why = spool.hold(_wanted(state), files, _notes(state))
         if why:
@@ -249,8 +251,6 @@ def _observe(
         elif waiting:
             drop_waiting(spool, waiting)
         actions += _bound(request, state, look, spool, files)
-    run_id = request.server.get("run_id", "")
-    state.run_id = run_id or state.run_id
     return actions
 
 

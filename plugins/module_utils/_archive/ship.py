@@ -213,5 +213,5 @@ def _segment(state: ArchiveState, pending: Pending, sha256: str, server: Mapping
         time=track.time if track else base.time if base else None,
         after=After(**track.after) if track and track.after else None,
         gaps=gaps,
-        server=dict(server),
+        server={name: value for name, value in server.items() if name != "offset"},  # which tells of no file
     )

@@ -142,6 +142,8 @@ class ArchiveState:
     `covered_from` is the earliest time since which all can be recovered without a gap, as far as this host knows.
     `unsure`: the repository was never reached yet, so what it holds is not known. `off`: the server was seen with its
     AOF off since the last look. `folder` is the inode of the AOF's folder. `last_epoch` was begun last.
+    `offset` is the server's replication offset at the last look; `exchanged`: its data was, and no file is known yet
+    that was begun with the new data.
     """
 
     instance: str
@@ -171,6 +173,8 @@ class ArchiveState:
     off: bool = False
     folder: int = 0
     last_epoch: str = ""
+    offset: int = 0
+    exchanged: bool = False
 
     def note_gap(self, start: float | None, end: float | None, reason: str) -> None:
         """Record a time that cannot be recovered; one that begins where the last one did only lengthens it."""

@@ -47,14 +47,14 @@ def commit(instance: Instance, options: Options) -> Outcome:
         # From here on writes may be open: a crash must never lead back to a rollback.
         workspace.save(journal, "committing")
         actions = open_all_writes(instance, journal)
-        actions += _continue_history(journal, options)
+        actions += continue_history(journal, options)
         workspace.save(journal, "committed")
         remove_tree(workspace.staged(journal))
         actions.append(f"closed the restore {journal.id}; the previous data stays in {workspace.previous(journal)}")
     return Outcome(True, actions, result_of(workspace, journal))
 
 
-def _continue_history(journal: Journal, options: Options) -> list[str]:
+def continue_history(journal: Journal, options: Options) -> list[str]:
     """Let a host that lost its memory go on with its own history: its next backup is no stranger's."""
     try:
         if options.state is None or not journal.uuid or options.state.read(journal.instance):

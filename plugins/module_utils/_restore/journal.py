@@ -40,7 +40,8 @@ class Journal:
     """One restore of one data directory. File names are relative to the data directory, times ISO 8601 UTC.
 
     `keys` may be wrong by `room`; `loads` is what is staged, `rdb` or `aof`. `point` tells of a recovery to a
-    moment what was asked for, how near it came, and what it was made of.
+    moment what was asked for, how near it came, and what it was made of. `live` is kept by a restore into a running
+    server: what was lent of its settings, and what was played.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Journal:
     room: int = 0
     loads: str = "rdb"
     point: dict[str, Any] = field(default_factory=dict)
+    live: dict[str, Any] = field(default_factory=dict)
 
 
 def new_id() -> str:

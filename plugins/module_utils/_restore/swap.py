@@ -99,7 +99,7 @@ def _to_activate(
             f"nothing is staged for {instance.title}", untouched="Nothing was changed", hint="Run state: staged first"
         )
     require_own(instance, journal)
-    _require_same(instance, journal, selection)
+    require_same(instance, journal, selection)
     if journal.state == "committing":
         raise RestoreError(
             f"the restore {journal.id} of {instance.title} is being committed",
@@ -148,7 +148,8 @@ def _settle(workspace: Workspace, journal: Journal, *, dry: bool = False) -> tup
     return True, ["took down the fence that an interrupted run had left up"]
 
 
-def _require_same(instance: Instance, journal: Journal, selection: Selection | None) -> None:
+def require_same(instance: Instance, journal: Journal, selection: Selection | None) -> None:
+    """Raise RestoreError when another backup is selected than the one that is open."""
     if selection is None:
         return
     wanted = selection.label if selection.label and selection.label != "latest" else journal.label
@@ -216,7 +217,7 @@ def _take_back(workspace: Workspace, journal: Journal, place: Placed) -> list[st
     return [f"took {place.path} away again"]
 
 
-def _is_meant(workspace: Workspace, journal: Journal, options: Options) -> bool:
+def is_meant(workspace: Workspace, journal: Journal, options: Options) -> bool:
     """Whether the open restore is the one to roll back: asked twice, we must not go one restore further back."""
     if options.restore_id:
         return journal.id == options.restore_id
@@ -231,7 +232,7 @@ def roll_back(instance: Instance, options: Options) -> Outcome:
     journal = workspace.current()
     if not workspace.journals():
         return Outcome(False)
-    if journal is not None and not _is_meant(workspace, journal, options):
+    if journal is not None and not is_meant(workspace, journal, options):
         open_one = f"the older restore {journal.id} of {journal.label}"
         note = f"{open_one} is still open; name it with restore_id to undo it too"
         return Outcome(False, [note], result_of(workspace, workspace.journals()[0]))

@@ -196,6 +196,14 @@ class Server:
             self._connection.disconnect()
             self._connection = None
 
+    def local_address(self) -> str:
+        """This end's address of the connection to the server; of a unix socket, this host's own."""
+        if self.login.unix_socket:
+            return "127.0.0.1"
+        self.call("PING")
+        found: str = self._connection._sock.getsockname()[0]  # redis-py offers no other way to it
+        return found
+
     def call(self, *command: Argument) -> Any:
         """The reply to one command: bytes, int, None or a list of them. Raises ReplyError, UnreachableError."""
         (reply,) = self.pipeline([command])

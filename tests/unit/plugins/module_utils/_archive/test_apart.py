@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.follow import Held, apart, follow
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.follow import (
+    Held,
+    apart,
+    follow,
+    leapt,
+    note_server,
+)
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.look import MULTI, SINGLE, Look, Seen
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._archive.state import ArchiveState
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._repository.layout import epoch_key
@@ -51,6 +57,20 @@ def test_what_is_not_believed(second: Look, server: dict[str, str], off: bool, w
     assert state.tracks[-1].after is None and not state.off
     (gap,) = state.gaps
     assert words in gap["reason"] and gap["from"] <= gap["to"]
+
+
+def test_an_exchange_of_the_data_is_remembered_until_a_file_begins_with_the_new() -> None:
+    """A restore into the running server: its offset leaps. The new file may come looks later."""
+    state = ArchiveState("x", run_id="a", offset=500)
+    leap = {"run_id": "a", "offset": str(500 + 2**40)}
+    assert not leapt(state, {"run_id": "a", "offset": "900"})
+    assert not leapt(state, {"run_id": "b", "offset": str(2**41)})
+    assert not leapt(state, {}) and not leapt(ArchiveState("x"), leap)
+    assert leapt(state, leap) and "was exchanged" in apart(state, look(1.0, 1), leap)
+    note_server(state, leap, begun=False)
+    assert not leapt(state, leap) and "was exchanged" in apart(state, look(1.0, 1), leap)
+    note_server(state, leap, begun=True)
+    assert not apart(state, look(1.0, 2), leap)
 
 
 def test_a_single_file_that_was_replaced_by_a_restart() -> None:
