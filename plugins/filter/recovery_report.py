@@ -16,7 +16,8 @@ options:
   _input:
     description:
       - The run. V(instance), V(host), V(source_instance), V(tier), V(targets), V(phases), V(ended_at), V(assessment),
-        V(backup), V(checks), V(restore), V(outcome), V(error), V(started_by).
+        V(backup), V(checks), V(restore), V(outcome), V(error), V(started_by). Of a replication group also V(group), its
+        plan, V(members), what became of each, and V(served_at), when the primary served again.
     type: dict
     required: true
 """

@@ -74,5 +74,9 @@ class ConfigError(RedisBackupError):
     """redis.conf cannot be read or understood."""
 
 
+class GroupError(RedisBackupError):
+    """Servers that hold one data set together, or their Sentinels, are in a state that forbids the step."""
+
+
 class AofError(RedisBackupError):
     """An AOF is missing, damaged, or cannot do what is asked."""

@@ -22,6 +22,11 @@ options:
   source_instance:
     description: Name of the instance whose backups are looked at. Without it, O(instance).
     type: str
+  other_instances:
+    description: Names of instances that hold the same data, such as the replicas. The newest usable backup of all is taken.
+    type: list
+    elements: str
+    default: []
   label:
     description: Label of the backup to recover from, or V(latest).
     type: str
@@ -153,6 +158,7 @@ def main() -> None:
             repositories_spec(),
             {
                 "source_instance": {"type": "str"},
+                "other_instances": {"type": "list", "elements": "str", "default": []},
                 "label": {"type": "str", "default": "latest"},
                 "at": {"type": "str"},
                 "failed_at": {"type": "str"},
@@ -167,6 +173,7 @@ def main() -> None:
         question = Question(
             stores=stores_of(params),
             source_instance=params["source_instance"] or place.name,
+            others=tuple(params["other_instances"]),
             label=params["label"],
             at=moment(params["at"]),
             failed_at=moment(params["failed_at"]),

@@ -20,7 +20,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - In check mode, the probe and the benchmark are left out.
+      - In check mode, the probe, the replicas and the benchmark are left out.
   diff_mode:
     support: none
   idempotent:
@@ -69,6 +69,12 @@ options:
         O(globalscope.redis_backup.redis_restore#module:close_writes), they open for these commands alone.
     type: bool
     default: false
+  replicas:
+    description:
+      - How many replicas have to acknowledge the writing and the deletion of a key of the module's own, within 10 s each. With
+        V(0) that is not asked.
+    type: int
+    default: 0
   latency_ms_max:
     description: The greatest latency, in milliseconds, that 99 of 100 PINGs may take.
     type: float
@@ -181,6 +187,7 @@ def main() -> None:
                 },
                 "digest": {"type": "bool", "default": False},
                 "probe": {"type": "bool", "default": False},
+                "replicas": {"type": "int", "default": 0},
                 "latency_ms_max": {"type": "float"},
                 "benchmark": {"type": "bool", "default": False},
                 "wait_timeout": {"type": "int", "default": 0},

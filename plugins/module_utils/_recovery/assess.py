@@ -16,8 +16,9 @@ from .._errors import RepositoryError
 from .._repository.catalog import list_backups, readable_stores
 from .._repository.choose import choose, passed_over
 from .._repository.entry import Entry
+from .._repository.manifest import Manifest
 from .._repository.store import Store
-from .._repository.suspects import SHRINK_RATIO, require_ratio, suspects
+from .._repository.suspects import SHRINK_RATIO, require_ratio, suspects, why_fewer_keys
 from .._restore.closing import writes_are_closed
 from .._restore.journal import SWAPPED, Journal, Workspace
 from .._server.describe import describe
@@ -29,10 +30,14 @@ from .remains import data_files, unit_exit_time
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: which backups count, and when the instance failed if that is known. Times are UTC seconds."""
+    """What is asked: which backups count, and when the instance failed if that is known. Times are UTC seconds.
+
+    `others` hold the same data: whose backup has the newest counts.
+    """
 
     stores: Sequence[Store]
     source_instance: str
+    others: Sequence[str] = ()
     label: str = "latest"
     at: float | None = None
     failed_at: float | None = None
@@ -40,14 +45,35 @@ class Question:
 
 
 def _chosen(question: Question, stores: Sequence[Store]) -> tuple[Entry | None, str, list[str]]:
-    """The backup that a recovery would use, else why there is none; and the newer ones that it passes over."""
+    """The backup that a recovery would use, else why there is none; and the newer ones that it passes over.
+
+    One of another name that holds far less than an older one was made when the data was lost already.
+    """
+    names = dict.fromkeys([question.source_instance, *question.others])
+    found = [_chosen_of(name, question, stores) for name in names]
+    passed = [words for _entry, _problem, newer in found for words in newer]
+    usable = [(entry.manifest, entry) for entry, _problem, _newer in found if entry is not None and entry.manifest]
+    best: tuple[Manifest, Entry] | None = None
+    for manifest, entry in sorted(usable, key=lambda each: each[0].snapshot_time):
+        why = why_fewer_keys(manifest, best[0], question.shrink_ratio) if best and question.label == "latest" else ""
+        if why and not entry.acknowledged:
+            passed.append(f"{entry.label} of {entry.instance}: {why}")
+        else:
+            best = (manifest, entry)
+    if best is None:
+        return None, "; ".join(dict.fromkeys(problem for _entry, problem, _newer in found if problem)), passed
+    return best[1], "", passed
+
+
+def _chosen_of(name: str, question: Question, stores: Sequence[Store]) -> tuple[Entry | None, str, list[str]]:
+    """As `_chosen`, of the backups under one name."""
     where = ", ".join(store.where() for store in stores)
-    entries = list_backups(stores, question.source_instance)
+    entries = list_backups(stores, name)
     named = question.label != "latest"
     doubtful = {} if named else suspects(entries, question.shrink_ratio)
     trusted = [e for e in entries if e.label not in doubtful]
     try:
-        chosen = choose(trusted, question.source_instance, where, label=question.label, at=question.at)
+        chosen = choose(trusted, name, where, label=question.label, at=question.at)
     except RepositoryError as error:
         return None, str(error), []
     if named:

@@ -16,6 +16,8 @@ from .._server.connection import ReplyError, Server
 from .._server.facts import Facts
 from .._server.latency import ping_latency, ping_throughput
 
+_WAIT_MS = 10_000
+
 
 @dataclass(frozen=True)
 class Check:
@@ -44,6 +46,7 @@ class Expectation:
     latency_ms_max: float | None = None
     probe: bool = False
     benchmark: bool = False
+    replicas: int = 0
 
 
 def count_checks(facts: Facts, expect: Expectation) -> list[Check]:
@@ -77,6 +80,8 @@ def run_checks(server: Server, facts: Facts, expect: Expectation, *, check_mode:
         checks.append(Check("digest", found == expect.digest.lower(), found, expect.digest.lower()))
     if expect.probe and not check_mode:
         checks.append(probe(server, facts))
+    if expect.replicas and not check_mode:
+        checks.append(reaches(server, expect.replicas))
     if expect.latency_ms_max is not None:
         found_ms = ping_latency(server)["p99"]
         bound = expect.latency_ms_max
@@ -129,6 +134,20 @@ def probe(server: Server, facts: Facts) -> Check:
     return Check("probe", good, wanted if good else "another value came back", wanted)
 
 
+def reaches(server: Server, replicas: int) -> Check:
+    """Whether a write to this primary reaches so many replicas: they say so themselves (WAIT)."""
+    key = f"redis_backup:probe:{secrets.token_hex(8)}"
+    wanted = f"{replicas} replicas acknowledge a write"
+    replies = server.pipeline(
+        [("SET", key, "1", "PX", 60000), ("WAIT", replicas, _WAIT_MS), ("DEL", key), ("WAIT", replicas, _WAIT_MS)]
+    )
+    refused = next((r for r in replies if isinstance(r, ReplyError)), None)
+    if refused is not None:
+        return Check("replicas", False, refused.message, wanted)
+    count = min(int(replies[1]), int(replies[3]))
+    return Check("replicas", count >= replicas, f"{count} did", wanted)
+
+
 def expectation_of(params: Mapping[str, Any]) -> Expectation:
     """The options of redis_check as one value."""
     expect = params["expect"]
@@ -143,4 +162,5 @@ def expectation_of(params: Mapping[str, Any]) -> Expectation:
         latency_ms_max=params["latency_ms_max"],
         probe=params["probe"],
         benchmark=params["benchmark"],
+        replicas=params["replicas"],
     )

@@ -48,7 +48,8 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
     assessment: Mapping[str, Any] = run.get("assessment") or {}
     backup: Mapping[str, Any] = run.get("backup") or {}
     restore: Mapping[str, Any] = run.get("restore") or {}
-    rto = round(ended_at - marks[0]["at"], 2) if recovered and marks else None
+    served_at = float(run.get("served_at") or 0) or ended_at
+    rto = round(served_at - marks[0]["at"], 2) if outcome in ("recovered", "promoted") and marks else None
     rpo = assessment.get("rpo_seconds") if recovered else None
     moment = _moment(restore)
     if recovered and moment and assessment.get("failed_at"):
@@ -91,9 +92,24 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
         "phases": timed_phases(marks, ended_at, failed=failed),
         "checks": list(run.get("checks", [])),
     }
+    if run.get("group"):
+        report["group"] = _group(run["group"], run.get("members") or [])
+        report["ok"] = report["ok"] and not report["group"]["left_over"]
     report["lost"] = _lost(report)
     report["next_steps"] = _next_steps(report)
     return report
+
+
+def _group(plan: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The replication group that was recovered as one: who was brought into his place, and what is left over."""
+    brought = [{name: each[name] for name in ("name", "role", "ok", "says")} for each in members]
+    return {
+        "id": plan.get("id", ""),
+        "action": plan.get("action", ""),
+        "primary": plan.get("lead") or plan.get("primary", ""),
+        "members": brought,
+        "left_over": [*plan.get("skipped", []), *(each["says"] for each in brought if not each["ok"])],
+    }
 
 
 def _moment(restore: Mapping[str, Any]) -> str:
@@ -104,6 +120,10 @@ def _moment(restore: Mapping[str, Any]) -> str:
 def _lost(report: Mapping[str, Any]) -> str:
     if report["outcome"] == "nothing lost":
         return "Nothing was found lost."
+    if report["outcome"] == "fed":
+        return "No write: the primary held all of its data."
+    if report["outcome"] == "promoted":
+        return "The writes that had not reached the replica that became the primary when the old one was lost."
     backup = report["backup"]
     if not backup:
         return "Not known: no usable backup was found."
@@ -134,6 +154,11 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
             )
         return steps
     steps = ["Find the cause of the failure before it comes again.", "Make a new backup now: playbook backup.yml."]
+    if report["outcome"] == "promoted":
+        steps.insert(0, f"Point the clients to {report['instance']}, unless they ask Sentinels who the primary is.")
+    if report["outcome"] == "fed":
+        steps.pop()
+    steps += [f"Left over: {words}" for words in (report.get("group") or {}).get("left_over", [])]
     if report["previous_data"]:
         kept = f"The data that was there before is kept in {report['previous_data']}"
         steps.append(f"{kept}; remove it when nobody misses it.")

@@ -47,7 +47,7 @@ def suspects(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> di
         if manifest is None:
             continue
         is_rdb = manifest.engine == "rdb"
-        why = _why_keys(manifest, good.manifest, shrink_ratio) if good and good.manifest else ""
+        why = why_fewer_keys(manifest, good.manifest, shrink_ratio) if good and good.manifest else ""
         if not why and is_rdb and good_rdb and good_rdb.manifest:
             why = _why_bytes(manifest, good_rdb.manifest, shrink_ratio)
         if why and not entry.acknowledged:
@@ -90,7 +90,8 @@ def _is_better(entry: Entry, good: Entry | None) -> bool:
     return good is None or bool(entry.verified or entry.acknowledged) or not good.verified
 
 
-def _why_keys(manifest: Manifest, good: Manifest, ratio: float) -> str:
+def why_fewer_keys(manifest: Manifest, good: Manifest, ratio: float) -> str:
+    """Why a backup is suspect beside an older one of the same data that is good; empty when it is not."""
     lasting = good.keys - good.expires
     emptied = manifest.keys == 0 < good.keys and ratio > 0
     if emptied or manifest.keys - manifest.expires < lasting * ratio:

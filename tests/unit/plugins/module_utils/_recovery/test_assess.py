@@ -202,3 +202,18 @@ def test_is_blank(name: str, head: bytes, blank: bool) -> None:
 def test_an_unknown_data_directory_may_hold_anything() -> None:
     assert data_files(Instance(Place("db"), Server(Login()), "down", None, Paths())) is None
     assert holds_data(state="down", keys=None, files=None) is True
+
+
+def test_the_newest_backup_of_all_who_hold_the_same_data() -> None:
+    """A replica may have been backed up last; one that was emptied before that does not count."""
+    store = MemoryStore()
+    put(store, T0, "h1")
+    put(store, T0 + 100, "h2")
+    asked = Question([store], "h1", others=["h1", "h2", "h3"])
+    chosen, problem, passed = _chosen(asked, [store])
+    assert chosen is not None and (chosen.instance, problem, passed) == ("h2", "", [])
+    put(store, T0 + 200, "h3", keys={"total": 3, "expires": 0})
+    chosen, _problem, passed = _chosen(asked, [store])
+    assert chosen is not None and chosen.instance == "h2" and "of h3: it holds 3 keys" in passed[0]
+    nothing, problem, _passed = _chosen(Question([store], "h8", others=["h9"]), [store])
+    assert nothing is None and "of h8" in problem and "of h9" in problem

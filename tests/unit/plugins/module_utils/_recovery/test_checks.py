@@ -67,8 +67,8 @@ def test_options() -> None:
         "db": 2,
         "digest": "AB",
     }
-    params = {"expect": asked, "latency_ms_max": 5.0, "probe": True, "benchmark": False}
-    assert expectation_of(params) == Expectation(1, None, 3, ("a",), {"k": "v"}, 2, "AB", 5.0, True, False)
+    params = {"expect": asked, "latency_ms_max": 5.0, "probe": True, "benchmark": False, "replicas": 2}
+    assert expectation_of(params) == Expectation(1, None, 3, ("a",), {"k": "v"}, 2, "AB", 5.0, True, False, 2)
 
 
 def test_a_data_set_that_maxmemory_cuts_is_not_restored() -> None:

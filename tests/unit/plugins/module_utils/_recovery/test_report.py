@@ -86,3 +86,28 @@ def test_numbers_that_came_as_texts() -> None:
     texts = [{"name": m["name"], "at": str(m["at"])} for m in MARKS]
     found = report(phases=texts, ended_at=str(T0 + 12), targets={"rto_seconds": "12", "rpo_seconds": "1"})
     assert (found["rto_seconds"], found["rto"]["met"], found["rpo"]["met"]) == (12.0, True, False)
+
+
+PLAN = {"id": "shop", "action": "recover", "lead": "db", "skipped": ["h3: its host h3 cannot be reached"]}
+MEMBERS = [
+    {"name": "h2", "role": "replica", "ok": True, "says": "follows, 5 keys"},
+    {"name": "h4", "role": "sentinel", "ok": False, "says": "h4 has no quorum"},
+]
+
+
+def test_a_group_is_recovered_when_the_primary_serves() -> None:
+    """RTO ends there; what is left over is told, and keeps it from being called well."""
+    found = report(group=PLAN, members=MEMBERS, served_at=T0 + 9)
+    assert found["rto_seconds"] == 9.0 and not found["ok"] and found["outcome"] == "recovered"
+    assert found["group"]["left_over"] == ["h3: its host h3 cannot be reached", "h4 has no quorum"]
+    assert "Left over: h4 has no quorum" in found["next_steps"]
+    assert report(group={**PLAN, "skipped": []}, members=MEMBERS[:1])["ok"]
+    assert "group" not in report(group={}, members=[])
+
+
+def test_members_that_were_brought_back_cost_no_write() -> None:
+    fed = report("fed", group=PLAN, members=MEMBERS)
+    assert fed["rto_seconds"] is None and fed["lost"].startswith("No write")
+    promoted = report("promoted", group=PLAN, members=[], served_at=T0 + 3)
+    assert promoted["rto_seconds"] == 3.0 and promoted["rpo_seconds"] is None
+    assert "Point the clients to db" in promoted["next_steps"][0]
