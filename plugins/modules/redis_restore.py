@@ -68,7 +68,7 @@ options:
   sentinels_held:
     description:
       - Whether Sentinels that watch the server were held before (M(globalscope.redis_backup.redis_sentinel)), so that none of
-        them promotes another one meanwhile, for O(method=replication). Without it, a server that Sentinels watch is refused.
+        them promotes another one meanwhile. Without it, a server that Sentinels watch is refused.
     type: bool
     default: false
   memory_limit_mb:
@@ -461,6 +461,7 @@ def main() -> None:
             convert=params["convert"],
             convert_executable=params["convert_executable"] or "",
             convert_drop=tuple(params["convert_drop"]),
+            sentinels_held=params["sentinels_held"],
         )
         found = find_instance(login_of(params), place, may_be_down=True)
         selection = selection_of(params, place.name)

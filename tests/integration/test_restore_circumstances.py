@@ -296,3 +296,14 @@ def test_rolling_back_opens_writes(target: RedisProcess, backup: Backup) -> None
     assert target.conf_path.read_bytes() != conf
     restore.step("rolled_back", config_file=None)
     assert target.conf_path.read_bytes() == conf
+
+
+def test_a_primary_that_sentinels_watch(backup: Backup, target: RedisProcess) -> None:
+    """While it restarts they would make another one the primary: refused, unless they are said to be held."""
+    restore = Restore(target, backup)
+    watcher = target.client().pubsub()
+    watcher.subscribe("__sentinel__:hello")
+    watcher.get_message(timeout=5)
+    assert "disaster_recovery" in refused(restore, "staged", "watched by 1 Sentinels")
+    assert restore.step("staged", sentinels_held=True)["restore"]["state"] == "staged"
+    watcher.close()

@@ -13,9 +13,8 @@ from .._server.facts import Facts, parse_modules
 from .._server.instance import Instance
 from .._server.memory import available_memory
 from .._server.process import is_local
+from .._server.topology import count_watching
 from .request import LiveOptions
-
-SENTINEL_CHANNEL = "__sentinel__:hello"
 
 # Built in (Redis 8, Valkey 9.1): they say of themselves that a load which fails does them no harm. With a module that
 # does not, a server takes the RDB to its disk first, and has flushed the old data before it reads it.
@@ -61,16 +60,15 @@ def require_live(instance: Instance, options: LiveOptions) -> Facts:
 
 
 def _why_watched(instance: Instance) -> tuple[str, str] | None:
-    """Whether Sentinels watch the server: each listens on a channel of its own there."""
+    """Whether Sentinels watch the server."""
     try:
-        reply = instance.server.call("PUBSUB", "NUMSUB", SENTINEL_CHANNEL)
+        watching = count_watching(instance.server)
     except ReplyError as error:
         return (
             f"does not tell whether Sentinels watch it: {error.message}",
             "Allow PUBSUB NUMSUB to the login user; or say that none does, or that they are held, with "
             "sentinels_held: true",
         )
-    watching = int(reply[1])
     if not watching:
         return None
     return (

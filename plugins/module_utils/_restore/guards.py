@@ -13,9 +13,11 @@ from .._errors import IncompatibleError, ProgramError, RestoreError
 from .._files import free_bytes, make_dirs
 from .._repository.manifest import Manifest, StoredFile
 from .._server.compatibility import Compatibility, Target, compatibility, databases_of, made_of
+from .._server.connection import ReplyError
 from .._server.facts import parse_modules
 from .._server.instance import Instance
 from .._server.process import unit_user
+from .._server.topology import count_watching
 from .data_dir import why_no_data_dir
 from .journal import SWAPPED, Journal, Workspace
 from .layout import DataLayout
@@ -155,6 +157,27 @@ def require_restorable_role(instance: Instance) -> None:
         what, hint = f"is a replica of {primary}", "Restore the primary, which it then copies; or detach it first"
     if what:
         raise RestoreError(f"{instance.title} {what}", untouched="Nothing was changed", hint=hint)
+
+
+def require_unwatched(instance: Instance) -> None:
+    """Raise RestoreError while Sentinels watch a running server: they would make another one the primary meanwhile.
+
+    A login that may not ask is no reason to refuse.
+    """
+    if instance.facts is None or instance.facts.mode != "standalone":
+        return
+    try:
+        watching = count_watching(instance.server)
+    except ReplyError:
+        return
+    if watching:
+        raise RestoreError(
+            f"{instance.title} is watched by {watching} Sentinels: while it restarts they may make another server the "
+            "primary, which this one would then copy, and the restored data would be lost",
+            untouched="Nothing was changed",
+            hint="Recover the group as a whole with the playbook disaster_recovery; or hold them first, with "
+            "redis_sentinel on each, and say so with sentinels_held: true",
+        )
 
 
 def _make_data_dir(instance: Instance, directory: str) -> None:

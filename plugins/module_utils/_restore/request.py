@@ -33,7 +33,7 @@ class Options:
 
     `convert` allows to rewrite a backup that the target refuses, by the server program `convert_executable` (or one of
     PATH), at the price of `convert_drop`. `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the
-    wait for processes to end."""
+    wait for processes to end. `sentinels_held`: those that watch the server will not act meanwhile."""
 
     identities: tuple[str, ...] = ()
     server_files: str = "missing"
@@ -46,6 +46,7 @@ class Options:
     convert_executable: str = ""
     convert_drop: tuple[str, ...] = ()
     state: HostState | None = None
+    sentinels_held: bool = False
 
 
 @dataclass

@@ -33,6 +33,7 @@ from .guards import (
     require_restorable_role,
     require_space,
     require_startup_agrees,
+    require_unwatched,
     restore_running,
     target_of,
 )
@@ -114,6 +115,8 @@ def look(instance: Instance, options: Options) -> tuple[str, DataLayout, Workspa
     """The data directory, the files to stage, and the workspace. Raises RestoreError where nothing may be restored."""
     directory = require_data_dir(instance, create=not options.check_mode)
     require_restorable_role(instance)
+    if not options.sentinels_held:
+        require_unwatched(instance)
     require_startup_agrees(instance)
     if options.close_writes:
         require_openable(instance)

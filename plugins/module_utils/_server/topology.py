@@ -142,6 +142,11 @@ def _pair(reply: object) -> Iterable[tuple[str, str]]:
         yield name, value
 
 
+def count_watching(server: Server) -> int:
+    """How many Sentinels watch a server: each listens on a channel of its own there. Raises ReplyError."""
+    return int(server.call("PUBSUB", "NUMSUB", _HELLO)[1])
+
+
 def _watchers(server: Server, numbers: object) -> list[dict[str, str]]:
     """The Sentinels that listen here, as their clients' names tell: the first 8 letters of the id, and the address."""
     if not isinstance(numbers, list) or len(numbers) != 2 or not numbers[1]:
