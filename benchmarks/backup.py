@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A backup and a restore beside what a shell, restic, borg and cp need for the same data, in turn in one run.
 
-    ./dev run python benchmarks/backup.py [--megabytes 1000] [--rounds 3]
+    ./dev run python benchmarks/backup.py [--megabytes 1000] [--rounds 3] [--streamed]
 
 All is encrypted and synced to disk. Rounds take each step once, so that what slows the machine slows all; the median
 of the ratios within a round counts. restic and borg are measured where they are installed; they read a dump that is
@@ -128,8 +128,11 @@ class Bench:
         return Measured(found.seconds + self.load(), found.peak, {})
 
 
-def one_round(bench: Bench, s3: S3Server | None, number: int) -> Row:
-    """Each step once. Which of two recoveries comes first changes with the rounds: the second finds more in caches."""
+def one_round(bench: Bench, s3: S3Server | None, number: int, *, streamed: bool) -> Row:
+    """Each step once; `streamed`: those alone that are there and back on this disk, for more rounds of them.
+
+    Which of two recoveries comes first changes with the rounds: the second finds more in caches.
+    """
     age, row = f"age -r {bench.key.recipient}", {}
     row["shell, streamed: redis-cli --rdb - | zstd -1 | age"] = bench.by_shell(
         f"{bench.cli()} --rdb - 2>/dev/null | zstd -1 -qc | {age} > $OUT"
@@ -144,6 +147,8 @@ def one_round(bench: Bench, s3: S3Server | None, number: int) -> Row:
         for step, recovery in recoveries if number % 2 else reversed(recoveries):
             os.sync()
             row[step] = recovery()
+    if streamed:
+        return row
     if s3 is not None:
         bucket = s3.bucket()
         row["redis_backup, streamed, S3"] = bench.streamed(s3.entry(bucket))
@@ -211,6 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--streamed", action="store_true", help="only streamed backups on this disk, and back")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as name:
         place = Path(name)
@@ -222,7 +228,7 @@ def main() -> None:
         try:
             rounds = []
             for number in range(asked.rounds):
-                rounds.append(one_round(bench, s3, number))
+                rounds.append(one_round(bench, s3, number, streamed=asked.streamed))
                 print(f"round {number + 1} done", flush=True)
             table(rounds, bench.dump.stat().st_size)
         finally:
