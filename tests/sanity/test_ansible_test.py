@@ -21,12 +21,6 @@ from support.tool import run_tool
 VENV = ["--venv", "--python", f"{sys.version_info.major}.{sys.version_info.minor}", "--color", "no"]
 GET_PIP = "import ensurepip\nensurepip.bootstrap(upgrade=True, default_pip=True)\n"
 
-FEW_EXAMPLES = """from hypothesis import settings
-
-settings.register_profile("few", max_examples=3, deadline=None)
-settings.load_profile("few")
-"""
-
 # No PowerShell in this collection, and pslint cannot start without pwsh.
 UNABLE = ["--skip-test", "pslint"]
 
@@ -58,7 +52,7 @@ def test_sanity(checkout: Path, settings: dict[str, str]) -> None:
     assert "All targets skipped" not in said, said
 
 
+@pytest.mark.long
 def test_units(checkout: Path, settings: dict[str, str]) -> None:
-    """The unit tests pass in ansible-test's bare environment; what hypothesis finds is left to their usual run."""
-    (checkout / "tests" / "unit" / "conftest.py").write_text(FEW_EXAMPLES, encoding="utf-8")
+    """The unit tests, which every run has once, pass in ansible-test's bare environment, too."""
     run_tool(["ansible-test", "units", *VENV], cwd=checkout, environment=settings)

@@ -74,18 +74,19 @@ def unfence(text: str) -> str:
     if found:
         words = found[2].split()
         stale, primary = found[1], (words[0], int(words[1])) if len(words) == 2 else None
-    kept: list[str] = []
-    behind = 0
+    kept, in_place, behind = [], False, 0
     for line in lines:
         if line.raw.startswith(_MARK):
             behind = 2
             continue
         ours = behind and line.name in (*_PRIMARY_NAMES, *_STALE_NAMES)
         behind = behind - 1 if ours else 0
-        moved = line.name in _STALE_NAMES and line.args[:1] == ("no",) and stale != "no"
-        if not (ours or moved):
-            kept.append(line.raw)
-    text = _with_primary("".join(kept), primary)
+        in_place = in_place or bool(ours and line.name in _STALE_NAMES)
+        if not ours:
+            kept.append(line)
+    if not in_place and stale != "no":  # CONFIG REWRITE has moved it to where the directive stood before
+        kept = [line for line in kept if line.name not in _STALE_NAMES or line.args[:1] != ("no",)]
+    text = _with_primary("".join(line.raw for line in kept), primary)
     if stale != "-" and own_stale(text) != stale:
         text += f"{STALE} {stale}\n"
     return text

@@ -21,7 +21,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.r
     own_stale,
     unfence,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 PRIMARY = ("10.0.0.1", 6379)
@@ -49,6 +49,7 @@ LINES = st.lists(
 
 
 @given(LINES, st.sampled_from(["\n", "\r\n"]))
+@example([f"{STALE} no", f"{STALE} yes"], "\n")
 def test_a_fence_is_undone(lines: list[str], end: str) -> None:
     text = "".join(line + end for line in lines)
     fenced = fence(text, PRIMARY)
