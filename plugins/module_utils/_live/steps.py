@@ -11,13 +11,14 @@ from dataclasses import replace
 from .._errors import IncompatibleError, RedisBackupError, RestoreError
 from .._files import locked, remove_tree
 from .._restore.commit import continue_history
+from .._restore.ending import to_close, to_undo
 from .._restore.guards import require_own, restore_running
 from .._restore.journal import Journal, Workspace
 from .._restore.point import stage_point
 from .._restore.request import Options, Outcome, Selection
 from .._restore.results import result_of
 from .._restore.stage import with_live
-from .._restore.swap import is_meant, require_same
+from .._restore.swap import require_same
 from .._server.compatibility import databases_of
 from .._server.instance import Instance
 from . import exchange
@@ -268,25 +269,9 @@ def _require_whole(target: Target) -> None:
 
 def _roll_back(real: Instance, seat: Instance, options: Options, live: LiveOptions) -> Outcome:
     workspace = Workspace(seat.paths.dir)
-    journal = workspace.current()
-    if not workspace.journals():
-        return Outcome(False)
-    if journal is not None and not is_meant(workspace, journal, options):
-        open_one = f"the older restore {journal.id} of {journal.label}"
-        note = f"{open_one} is still open; name it with restore_id to undo it too"
-        return Outcome(False, [note], result_of(workspace, workspace.journals()[0]))
-    if journal is not None:
-        require_own(real, journal)
-        if journal.state == "committing" and not options.restore_id:
-            raise RestoreError(
-                f"the restore {journal.id} of {real.title} was proven good and its writes may be open already",
-                untouched="Nothing was changed",
-                hint="Finish it with state: committed; to undo it all the same, name it with restore_id",
-            )
-    if options.check_mode:
-        if journal is not None:
-            return Outcome(True, [f"would roll the restore {journal.id} of {journal.label} back"])
-        return Outcome(False, [], result_of(workspace, workspace.journals()[0]))
+    journal, answer = to_undo(real, workspace, options)
+    if answer is not None:
+        return answer
     with locked(workspace.lock_path, busy=restore_running(real)):
         actions = [f"removed the remains of {name}" for name in workspace.forget_unfinished()]
         journal = workspace.current()
@@ -340,27 +325,16 @@ def _bring_back(target: Target) -> list[str]:
 
 def _commit(real: Instance, seat: Instance, options: Options, live: LiveOptions) -> Outcome:
     workspace = Workspace(seat.paths.dir)
-    journal = workspace.current()
+    journal, answer = to_close(
+        real,
+        workspace,
+        options,
+        lambda last: _result(seat, workspace, last),
+        kind="live ",
+        how=", with method: replication",
+    )
     if journal is None:
-        last = next(iter(workspace.journals()), None)
-        if options.check_mode and (last is None or last.state != "committed"):
-            return Outcome(True, ["would close the restore"])
-        if last is None or last.state != "committed":
-            raise RestoreError(
-                f"{real.title} has no live restore to commit",
-                untouched="Nothing was changed",
-                hint="Run state: staged and active first, with method: replication",
-            )
-        return Outcome(False, [], _result(seat, workspace, last))
-    if options.check_mode:
-        return Outcome(True, [f"would close the restore {journal.id} of {journal.label}"])
-    require_own(real, journal)
-    if journal.state not in ("active", "committing"):
-        raise RestoreError(
-            f"the restore {journal.id} of {real.title} is {journal.state}, not active",
-            untouched="Nothing was changed",
-            hint="Activate it and look at the data before it is committed",
-        )
+        return answer or Outcome(False)
     with locked(workspace.lock_path, busy=restore_running(real)):
         now = workspace.find(journal.id)
         if now is None or now.state != journal.state:  # another run came first

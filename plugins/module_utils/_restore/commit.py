@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from .._errors import RepositoryError, RestoreError
+from .._errors import RepositoryError
 from .._files import locked, remove_tree
 from .._server.instance import Instance
 from .closing import open_all_writes
-from .guards import require_data_dir, require_own, restore_running
+from .ending import to_close
+from .guards import require_data_dir, restore_running
 from .journal import Journal, Workspace
 from .request import Options, Outcome
 from .results import result_of
@@ -19,27 +20,9 @@ def commit(instance: Instance, options: Options) -> Outcome:
     """Close the restore: writes are opened, what was staged is removed, the previous data stays. Idempotent."""
     directory = require_data_dir(instance)
     workspace = Workspace(directory)
-    journal = workspace.current()
+    journal, answer = to_close(instance, workspace, options, lambda last: result_of(workspace, last))
     if journal is None:
-        last = next(iter(workspace.journals()), None)
-        if options.check_mode and (last is None or last.state != "committed"):
-            return Outcome(True, ["would close the restore"])
-        if last is None or last.state != "committed":
-            raise RestoreError(
-                f"{instance.title} has no restore to commit",
-                untouched="Nothing was changed",
-                hint="Run state: staged and active first",
-            )
-        return Outcome(False, [], result_of(workspace, last))
-    if options.check_mode:
-        return Outcome(True, [f"would close the restore {journal.id} of {journal.label}"])
-    require_own(instance, journal)
-    if journal.state not in ("active", "committing"):
-        raise RestoreError(
-            f"the restore {journal.id} of {instance.title} is {journal.state}, not active",
-            untouched="Nothing was changed",
-            hint="Activate it and look at the data before it is committed",
-        )
+        return answer or Outcome(False)
     with locked(workspace.lock_path, busy=restore_running(instance)):
         now = workspace.find(journal.id)
         if now is None or now.state != journal.state:  # another run came first

@@ -14,6 +14,7 @@ from .._server.instance import Instance
 from .._server.occupied import require_stopped
 from .closing import edit_writes
 from .data_dir import data_entries
+from .ending import to_undo
 from .fence import fence_is_up, lower_fence, raise_fence
 from .guards import require_data_dir, require_own, require_renamable, restore_running
 from .journal import SWAPPED, Journal, Placed, Workspace
@@ -217,37 +218,13 @@ def _take_back(workspace: Workspace, journal: Journal, place: Placed) -> list[st
     return [f"took {place.path} away again"]
 
 
-def is_meant(workspace: Workspace, journal: Journal, options: Options) -> bool:
-    """Whether the open restore is the one to roll back: asked twice, we must not go one restore further back."""
-    if options.restore_id:
-        return journal.id == options.restore_id
-    newest = next(j for j in workspace.journals() if j.state != "staging")
-    return newest.id == journal.id
-
-
 def roll_back(instance: Instance, options: Options) -> Outcome:
     """Put the previous data back, the restored aside. The server must be stopped if data was swapped. Idempotent."""
     directory = require_data_dir(instance)
     workspace = Workspace(directory)
-    journal = workspace.current()
-    if not workspace.journals():
-        return Outcome(False)
-    if journal is not None and not is_meant(workspace, journal, options):
-        open_one = f"the older restore {journal.id} of {journal.label}"
-        note = f"{open_one} is still open; name it with restore_id to undo it too"
-        return Outcome(False, [note], result_of(workspace, workspace.journals()[0]))
-    if journal is not None:
-        require_own(instance, journal)
-        if journal.state == "committing" and not options.restore_id:
-            raise RestoreError(
-                f"the restore {journal.id} of {instance.title} was proven good and its writes may be open already",
-                untouched="Nothing was changed",
-                hint="Finish it with state: committed; to undo it all the same, name it with restore_id",
-            )
-    if options.check_mode:
-        if journal is not None:
-            return Outcome(True, [f"would roll the restore {journal.id} of {journal.label} back"])
-        return Outcome(False, [], result_of(workspace, workspace.journals()[0]))
+    journal, answer = to_undo(instance, workspace, options)
+    if answer is not None:
+        return answer
     if journal is not None and journal.state in SWAPPED:
         require_stopped(instance.server.login, directory, instance.title, options.wait)
     with locked(workspace.lock_path, busy=restore_running(instance)):
