@@ -9,11 +9,16 @@ import pytest
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.conf_file import parse
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._config.writes import (
     CLOSED,
+    FREEZE,
+    FROZEN,
     LAG,
+    RESTORE,
     SETTING,
+    Closing,
     are_closed,
     close_writes,
     open_writes,
+    own_values,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +122,35 @@ def test_the_mark_inside_another_line_is_no_mark() -> None:
     assert not are_closed(text)
     assert effective(close_writes(text), SETTING) == str(CLOSED)
     assert open_writes(close_writes(text)) == text
+
+
+# --- a freeze and a restore ---
+
+
+@given(LINES, st.permutations([FREEZE, RESTORE]), st.permutations([FREEZE, RESTORE]))
+def test_each_opens_only_what_it_has_closed(lines: list[str], closed: list[Closing], opened: list[Closing]) -> None:
+    """In whatever order they come: the file ends as it was, and its own values are known all the time."""
+    text = "".join(line + "\n" for line in lines)
+    both = close_writes(close_writes(text, closed[0]), closed[1])
+    assert both.endswith(f"{SETTING} {CLOSED}\n{LAG} 10\n")  # the restore's come last, whoever was first
+    assert own_values(both) == own_values(text)
+    left = open_writes(both, opened[0])
+    assert are_closed(left, opened[1]) and not are_closed(left, opened[0])
+    assert left == close_writes(text, opened[1])
+    assert open_writes(left, opened[0]) == left
+    assert open_writes(left, opened[1]) == text
+
+
+@pytest.mark.parametrize("closed", [(FREEZE, RESTORE), (RESTORE, FREEZE)])
+@pytest.mark.parametrize("opened", [(FREEZE, RESTORE), (RESTORE, FREEZE)])
+@pytest.mark.parametrize("text", ["port 6379\n", f"{SETTING} 2\n{LAG} 30\nport 6379\n", f"{LAG} 30\nport 1\n"])
+def test_each_opens_its_own_after_config_rewrite(
+    text: str, closed: tuple[Closing, Closing], opened: tuple[Closing, Closing]
+) -> None:
+    both = rewritten(close_writes(close_writes(text, closed[0]), closed[1]))
+    left = open_writes(both, opened[0])
+    assert effective(left, SETTING) == opened[1].value
+    again = open_writes(rewritten(left), opened[1])
+    assert effective(again, SETTING) == effective(text, SETTING)
+    assert effective(again, LAG) in (effective(text, LAG), effective(text, LAG) or "10")
+    assert str(CLOSED) not in again and str(FROZEN) not in again
