@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
   - A replication group is looked after as one, by the host of its primary, or of another member where that host does
-    not answer. All other instances are looked after by their own hosts.
+    not answer; a cluster by the host of one of its nodes. All other instances are looked after by their own hosts.
 positional: members, wanted, promote
 options:
   _input:
@@ -48,7 +48,7 @@ RETURN = r"""
 _value:
   description:
     - V(work) lists for each host, by its name in the inventory, what to look after. V(name) is the instance, V(group)
-      the id of its replication group, empty where it has none.
+      the id of its replication group or cluster, empty where it has none, V(kind) which of both.
     - V(left_over) names what nobody can look after.
   type: dict
 """

@@ -15,8 +15,10 @@ positional: remarks
 options:
   _input:
     description:
-      - A row for each instance. V(instance) is its name, V(result) a word or two, V(failed) whether that is bad;
-        V(label), V(keys), V(size) in bytes, V(seconds), V(rpo_seconds) and V(says), as far as they are known.
+      - Rows of the instances. V(instance) is its name, V(result) a word or two, V(failed) whether that is bad;
+        V(label), V(repository), V(keys), V(size) in bytes, V(seconds), V(rpo_seconds), V(rto_seconds),
+        V(target), V(role), V(offset), V(unsaved),
+        V(aof) and V(says), as far as they are known. An instance may have several.
     type: list
     elements: dict
     required: true

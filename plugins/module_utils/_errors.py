@@ -78,5 +78,9 @@ class GroupError(RedisBackupError):
     """Servers that hold one data set together, or their Sentinels, are in a state that forbids the step."""
 
 
+class FreezeError(RedisBackupError):
+    """Writes cannot be stopped, or not be resumed."""
+
+
 class AofError(RedisBackupError):
     """An AOF is missing, damaged, or cannot do what is asked."""

@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a run over many instances did, in one table for people. Pure.
 
-A row has `instance`, `result` and `failed`; and, as far as it applies, `label`, `keys`, `size` (bytes), `seconds`,
-`rpo_seconds` and `says` (a remark, or why it failed).
+A row has `instance`, `result` and `failed`; and, as far as it applies, `label`, `repository`, `keys`, `size` (bytes),
+`seconds`, `rpo_seconds`, `rto_seconds`, `target` and `says` (a remark, or why it failed). An instance may have several
+rows. Where stock is taken, also its `role`, its `offset` in the history of its data, the changes that are `unsaved`,
+and the state of the `aof`.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from typing import Any
 from ._table import WIDTH, aligned, visible
 from ._times import in_words
 
-_COLUMNS = (("instance", "INSTANCE"), ("result", "RESULT"), ("label", "LABEL"), ("keys", "KEYS"))
-_MORE = (("size", "SIZE"), ("seconds", "TIME"), ("rpo_seconds", "RPO"))
+_COLUMNS = (("instance", "INSTANCE"), ("result", "RESULT"), ("label", "LABEL"), ("repository", "REPOSITORY"))
+_MORE = (("keys", "KEYS"), ("size", "SIZE"), ("seconds", "TIME"), ("rpo_seconds", "RPO"))
+_DRILL = (("rto_seconds", "RTO"), ("target", "TARGETS"))
+_STOCK = (("role", "ROLE"), ("offset", "OFFSET"), ("unsaved", "UNSAVED"), ("aof", "AOF"))
+_WORDS = ("instance", "result", "label", "repository", "target", "role", "aof")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _NONE = "-"
 _NAMED = 10
@@ -41,20 +46,21 @@ def summary(rows: Sequence[Mapping[str, Any]], remarks: Sequence[str] = ()) -> d
 
 def _said(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the rows say, each remark once, behind the names of those whom it is about."""
-    shared: dict[str, list[str]] = {}
+    shared: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.get("says"):
             who = str(row["instance"])
-            shared.setdefault(str(row["says"]).removeprefix(f"{who}: "), []).append(who)
+            shared.setdefault(str(row["says"]).removeprefix(f"{who}: "), {})[who] = None
     found = []
-    for words, names in shared.items():
+    for words, names in ((words, list(named)) for words, named in shared.items()):
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         found.append(f"{', '.join(names[:_NAMED])}{more}  {words}")
     return found
 
 
 def _headline(rows: Sequence[Mapping[str, Any]], results: Mapping[str, int]) -> str:
-    parts = [_count(len(rows), "instance"), *(f"{number} {result}" for result, number in results.items())]
+    instances = len({str(row["instance"]) for row in rows})
+    parts = [_count(instances, "instance"), *(f"{number} {result}" for result, number in results.items())]
     sizes = [row["size"] for row in rows if row.get("size") is not None]
     if sizes:
         parts.append(f"{_bytes(sum(sizes))} in all")
@@ -71,10 +77,12 @@ def _count(number: int, word: str) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     columns = [
-        (name, title) for name, title in (*_COLUMNS, *_MORE) if any(row.get(name) not in (None, "") for row in rows)
+        (name, title)
+        for name, title in (*_COLUMNS, *_MORE, *_DRILL, *_STOCK)
+        if any(row.get(name) not in (None, "") for row in rows)
     ]
     cells = [tuple(_cell(name, row.get(name)) for name, _title in columns) for row in rows]
-    numbers = {at for at, (name, _title) in enumerate(columns) if name not in ("instance", "result", "label")}
+    numbers = {at for at, (name, _title) in enumerate(columns) if name not in _WORDS}
     return aligned([tuple(title for _name, title in columns), *cells], right=numbers)
 
 
@@ -83,7 +91,7 @@ def _cell(name: str, value: Any) -> str:
         return _NONE
     if name == "size":
         return _bytes(value)
-    if name == "seconds":
+    if name in ("seconds", "rto_seconds"):
         return _seconds(value)
     return in_words(float(value)) if name == "rpo_seconds" else visible(value)
 

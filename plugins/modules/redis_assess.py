@@ -131,6 +131,27 @@ backup_problem:
   returned: success
   type: str
   sample: ""
+open_restore:
+  description: State of a restore of files that has swapped data and was neither committed nor rolled back; empty when none is.
+  returned: success
+  type: str
+  sample: ""
+open_live:
+  description:
+    - A restore with O(globalscope.redis_backup.redis_restore#module:method=replication) that was begun on this host and not ended. V(null) when there is none.
+    - C(id), C(label) and C(state); C(mend) is the state that ends it without a loss, V(committed) or V(rolled_back), and empty
+      where an operator has to choose, as the server takes writes again or is down.
+  returned: success
+  type: dict
+  sample: {"id": "20261122T235141Z-1a2b3c", "label": "20261122T233000Z_rdb", "state": "activating", "mend": "rolled_back"}
+relatives:
+  description:
+    - The primary or the replicas that the instance had when RV(backup) was made, each with C(address), C(role), and the C(label) of
+      the backup that tells.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"address": "10.0.0.2:6379", "role": "replica", "label": "20261122T235141Z_rdb"}]
 """
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
@@ -178,6 +199,7 @@ def main() -> None:
             at=moment(params["at"]),
             failed_at=moment(params["failed_at"]),
             shrink_ratio=params["shrink_ratio"],
+            state_dir=params["state_dir"],
         )
         found = find_instance(login_of(params), place, may_be_down=True)
         module.exit_json(changed=False, actions=[], **assess(found, question))

@@ -334,6 +334,117 @@ sets:
           time: "2026-11-22T23:51:41Z"
           keys: 8312
           repositories: [nfs]
+drills:
+  description:
+    - All drills, oldest first, as M(globalscope.redis_backup.redis_drill) recorded them. They are kept when their backup is pruned.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    instance:
+      description: Whose data was drilled.
+      type: str
+      sample: multiframe-6379
+    time:
+      description: When it began, in UTC.
+      type: str
+      sample: "2026-11-23T02:00:03Z"
+    pick:
+      description: What had its turn. V(newest), V(older), V(moment), V(label) or V(export).
+      type: str
+      sample: newest
+    label:
+      description: Label of the backup or export. V(null) for a moment.
+      type: str
+      sample: 20261122T235141Z_rdb
+    moment:
+      description: The data's own time in UTC.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    export:
+      description: Name of the exports. V(null) for a backup or a moment.
+      type: str
+      sample: null
+    patterns:
+      description: The keys that were brought back; empty for all.
+      type: list
+      elements: str
+      sample: []
+    repository:
+      description: Name of the repository.
+      type: str
+      sample: nfs
+    ok:
+      description: Whether the recovery would have succeeded.
+      type: bool
+      sample: true
+    reason:
+      description: Why it would not; V(null) otherwise.
+      type: str
+      sample: null
+    rto_seconds:
+      description: Seconds to fetch, unpack, load and check the data. V(null) for a drill that failed.
+      type: float
+      sample: 41.7
+    rto_target_seconds:
+      description: The promise. V(null) where none was given.
+      type: float
+      sample: 3600
+    rpo_seconds:
+      description: Age of the newest data that could have been brought back then.
+      type: float
+      sample: 14.2
+    rpo_target_seconds:
+      description: The promise. V(null) where none was given.
+      type: float
+      sample: 60
+    target_met:
+      description: Whether both were kept. V(null) without a promise.
+      type: bool
+      sample: true
+    age_seconds:
+      description: Age of the data that was drilled.
+      type: float
+      sample: 7702.0
+    size:
+      description: Bytes of the data, unpacked. V(null) for a moment.
+      type: int
+      sample: 21231123
+    keys:
+      description: Keys that were loaded and had not expired.
+      type: int
+      sample: 25001
+    host:
+      description: The host that the drill ran on.
+      type: str
+      sample: drill1
+tables:
+  description:
+    - What the newest usable backup of each instance remembers of the cluster that the instance was a node of. Empty for others.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    instance:
+      description: The instance.
+      type: str
+      sample: db1-7000
+    label:
+      description: Label of that backup.
+      type: str
+      sample: 20261122T235141Z_rdb
+    time:
+      description: The moment whose data it holds, in UTC.
+      type: str
+      sample: "2026-11-22T23:51:41Z"
+    set:
+      description: Which part of which of the RV(sets) it is, V(null) for a backup by itself.
+      type: dict
+      sample: null
+    cluster:
+      description: The cluster, as C(instance.topology.cluster) of M(globalscope.redis_backup.redis_instance_info) tells it.
+      type: dict
+      sample: {"my_id": "07c37dfeb235213a872192d90877d0cd55635b91", "epoch": 6, "nodes": []}
 archive:
   description:
     - The archive of the AOF, in the repository with its newest object. Empty where nothing is archived or no O(instance) is

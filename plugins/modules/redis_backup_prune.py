@@ -12,6 +12,12 @@ version_added: 0.1.0
 author: GlobalScope contributors (@globalscope)
 description:
   - Removes the backups of an instance that no rule keeps, in each repository by its own rules. It speaks to no server.
+  - With O(shards), the rules count the backups of all instances that hold the same data as one history, whichever member
+    each was taken from. Only backups under the name of O(instance) are removed; run it for each of them. The newest good
+    backup under each name stays, since that server may have held other data before.
+  - The backups of a cluster that make up a set stay or go together, under whatever names they lie. Rules and minimum count
+    whole sets. A set that lacks a part satisfies no rule but C(within) once a whole one is newer; until then, what there is of
+    it is kept by the rules, for each shard apart. Where a part is there and cannot be used, the others stay.
   - Exports of keys go by the same rules, those of each name for themselves, and the newest of each name stays whatever the
     rules say. An export counts as verified when it was read to its end.
   - Whatever the rules say, it keeps the newest verified backups (O(minimum_verified)), backups that are pinned (the annotation
@@ -41,6 +47,15 @@ options:
       - How many verified backups stay whatever the rules say. Where fewer are verified, the newest usable ones stay in their place.
     type: int
     default: 2
+  shards:
+    description:
+      - The instances that belong together, as lists of the names of those that hold the same data. For a primary with its replicas
+        that is one list with O(instance) in it, for a cluster a list for each shard.
+      - Parts of sets under other names are searched for where a set would not be whole without them.
+      - The role P(globalscope.redis_backup.redis_backup#role) finds out by itself.
+    type: list
+    elements: list
+    default: []
   shrink_ratio:
     description: The share of keys, or of bytes, below which a backup is suspect.
     type: float
@@ -83,6 +98,17 @@ EXAMPLES = r"""
       within: 7
   check_mode: true
   diff: true
+
+- name: Keep thirty days of a primary and its replica, whichever of them was backed up
+  globalscope.redis_backup.redis_backup_prune:
+    instance: shop1-6379
+    shards:
+      - [shop1-6379, shop2-6379]
+    repositories:
+      - name: nfs
+        path: /mnt/backup/redis
+    keep:
+      daily: 30
 """
 
 RETURN = r"""
@@ -150,7 +176,8 @@ repositories:
     epochs:
       description:
         - Epochs of the archive of the AOF that are gone. What is needed to recover any time from the oldest backup that stays
-          on is kept, and without backups the newest epoch with a whole base and all behind it.
+          on is kept, whichever of O(shards) that holds the same data it was taken from, and without backups the newest epoch
+          with a whole base and all behind it.
       type: list
       elements: str
       sample: [20261120T000000Z-1-1c8b024d]
@@ -200,6 +227,7 @@ def main() -> None:
             {
                 "keep": {"type": "dict", "options": keep_options()},
                 "minimum_verified": {"type": "int", "default": MINIMUM_VERIFIED},
+                "shards": {"type": "list", "elements": "list", "default": []},
                 "shrink_ratio": {"type": "float", "default": SHRINK_RATIO},
                 "adopt": {"type": "bool", "default": False},
             },
@@ -217,6 +245,7 @@ def main() -> None:
                 shrink_ratio=params["shrink_ratio"],
                 adopt=params["adopt"],
                 check_mode=module.check_mode,
+                shards=[[str(name) for name in names] for names in params["shards"]],
             )
         )
         for warning in result.warnings:

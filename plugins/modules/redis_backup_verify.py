@@ -175,6 +175,10 @@ results:
       description: Digest of the loaded data set, as M(globalscope.redis_backup.redis_check) computes it.
       type: str
       sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    stored_size:
+      description: Bytes that it takes in the repository, as its manifest says. V(null) where that could not be read.
+      type: int
+      sample: 102345
     duration_s:
       description: Seconds that it took.
       type: float

@@ -194,6 +194,7 @@ instance:
               V(quorum_ok) and V(quorum_says) (C(SENTINEL CKQUORUM)), V(num_sentinels) with itself, V(num_replicas),
               V(down_after_ms), V(failover_timeout_ms), V(parallel_syncs), V(config_epoch), V(last_ok_ping_ms), and
               V(replicas) and V(sentinels), the others it knows, as C(host:port).
+            - One that is V(forgotten) is not watched right now; it was, before a recovery that was cut short.
           type: dict
           sample:
             {"my_id": "79fb58f38f142de6a75a28992f5448e4277ec474",
@@ -232,6 +233,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     place_of,
     told,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._group.forgotten import with_forgotten
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.describe import describe
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 
@@ -245,7 +247,9 @@ def main() -> None:
         found = find_instance(
             login_of(module.params), place_of(module.params), may_be_down=not module.params["required"]
         )
-        module.exit_json(changed=False, actions=[], instance=describe(found))
+        module.exit_json(
+            changed=False, actions=[], instance=with_forgotten(describe(found), module.params["state_dir"])
+        )
 
 
 if __name__ == "__main__":

@@ -152,6 +152,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec 
     told,
 )
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._group import replica
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._group.member import Order, wait_up
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 
 
@@ -186,10 +187,10 @@ def main() -> None:
         state = params["state"]
         login, place = login_of(params), place_of(params)
         if state == "following":
-            instance = replica.wait_up(login, place, params["start_timeout"])
+            instance = wait_up(login, place, params["start_timeout"])
         else:
             instance = find_instance(login, place, may_be_down=True)
-        order = replica.Order(
+        order = Order(
             addresses=tuple(params["addresses"]),
             replid=params["replid"],
             offset=params["offset"],

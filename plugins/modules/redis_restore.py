@@ -71,6 +71,15 @@ options:
         them promotes another one meanwhile. Without it, a server that Sentinels watch is refused.
     type: bool
     default: false
+  cluster_node:
+    description:
+      - Whether a node of a cluster may be restored, for O(state=staged). The others have to be taken care of, so that no replica
+        is promoted meanwhile, as the role P(globalscope.redis_backup.redis_disaster_recovery#role) does. Without it, such a node
+        is refused.
+      - O(state=active) always demands that the node's C(nodes.conf) makes it a primary with just the slots that the backup has
+        (M(globalscope.redis_backup.redis_cluster_node)).
+    type: bool
+    default: false
   memory_limit_mb:
     description:
       - Megabytes that the server may take while it holds both data sets, for O(method=replication).
@@ -426,6 +435,7 @@ def main() -> None:
                 "listen_ports": {"type": "str"},
                 "replicas_follow": {"type": "bool", "default": False},
                 "sentinels_held": {"type": "bool", "default": False},
+                "cluster_node": {"type": "bool", "default": False},
                 "memory_limit_mb": {"type": "int"},
                 "source_instance": {"type": "str"},
                 "label": {"type": "str", "default": "latest"},
@@ -462,6 +472,7 @@ def main() -> None:
             convert_executable=params["convert_executable"] or "",
             convert_drop=tuple(params["convert_drop"]),
             sentinels_held=params["sentinels_held"],
+            cluster_node=params["cluster_node"],
         )
         found = find_instance(login_of(params), place, may_be_down=True)
         selection = selection_of(params, place.name)

@@ -65,6 +65,33 @@ options:
         primary, each has to be released before one of them can find it.
     type: bool
     default: true
+  like:
+    description:
+      - With O(state=released), how to watch the first of O(addresses) where the Sentinel watches no primary of that name and
+        nothing is written down about it, as when its C(sentinel.conf) was lost. Give what the other Sentinels have.
+      - It is let go only when it sees the primary. Until then it is held.
+    type: dict
+    suboptions:
+      quorum:
+        description: How many Sentinels must find the primary down.
+        type: int
+        required: true
+      down_after_ms:
+        description: Its C(down-after-milliseconds).
+        type: int
+        required: true
+      failover_timeout_ms:
+        description: Its C(failover-timeout). Without it, the Sentinel's own default.
+        type: int
+      parallel_syncs:
+        description: Its C(parallel-syncs). Without it, the Sentinel's own default.
+        type: int
+      auth_user:
+        description: The user as whom it logs in to the servers.
+        type: str
+      auth_pass:
+        description: The password for that.
+        type: str
   wait_timeout:
     description: Seconds to wait for each of these.
     type: int
@@ -156,6 +183,8 @@ sentinel:
       sample: [{"host": "10.0.0.12", "port": 26379, "address": "10.0.0.12:26379", "alive": true}]
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._argspec import (
     connection_spec,
@@ -171,6 +200,8 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._group.ho
     journal_of,
     release,
 )
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._group.journal import Watch
+from ansible_collections.globalscope.redis_backup.plugins.module_utils._group.watch import watch_like
 from ansible_collections.globalscope.redis_backup.plugins.module_utils._server.instance import find_instance
 
 
@@ -185,6 +216,17 @@ def main() -> None:
                 "addresses": {"type": "list", "elements": "str", "default": []},
                 "prove": {"type": "bool", "default": True},
                 "quorum": {"type": "bool", "default": True},
+                "like": {
+                    "type": "dict",
+                    "options": {
+                        "quorum": {"type": "int", "required": True},
+                        "down_after_ms": {"type": "int", "required": True},
+                        "failover_timeout_ms": {"type": "int"},
+                        "parallel_syncs": {"type": "int"},
+                        "auth_user": {"type": "str"},
+                        "auth_pass": {"type": "str", "no_log": True},
+                    },
+                },
                 "wait_timeout": {"type": "int", "default": 60},
             },
         ),
@@ -201,6 +243,7 @@ def main() -> None:
             quorum=params["quorum"],
             wait=params["wait_timeout"],
             check_mode=module.check_mode,
+            like=_like(params),
         )
         journal = journal_of(instance, params["state_dir"], order.master)
         outcome = (hold if params["state"] == "held" else release)(instance, journal, order)
@@ -217,6 +260,16 @@ def main() -> None:
                 "after": f"{order.master}: {words}\n",
             },
         )
+
+
+def _like(params: dict[str, Any]) -> Watch | None:
+    """How to watch where nothing tells how it was."""
+    told, addresses = params["like"], params["addresses"]
+    if told is None or not addresses:
+        return None
+    return watch_like(
+        params["master_name"], addresses[0], told, told.get("auth_user") or "", told.get("auth_pass") or ""
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from support.dataset import load_multiframe
+from support.fleets import table, told
 from support.machine import AgeKey
 from support.servers import Build, RedisProcess
 from support.sites import Site
@@ -58,14 +59,17 @@ def test_what_is_due_is_exported_and_put_back(site: Site, tmp_path: Path) -> Non
     """By class; then the drivers that somebody deleted, and nothing else. The identity leaves no trace."""
     dry = export(site, check=True).ok()
     assert dry.changed == 1 and exported(site) == {}
-    assert "multiframe: would export " in str(dry.last("Tell what would be exported"))
+    assert table(dry)[0] == "1 instance, 3 would be exported"
     first = site.play(
         "globalscope.redis_backup.export",
         {"redis_backup_exports": EXPORTS, "redis_backup_export_schedule": "daily"},
     ).ok()
     made = exported(site)
     assert sorted(made) == ["drivers", "users"] and made["users"]["export"]["format"] == "dump"
-    assert "encrypted" in str(first.last("Tell what was exported")) and made["drivers"]["keys"]["total"] >= 20
+    assert table(first)[0].startswith("1 instance, 2 exported, ") and made["drivers"]["keys"]["total"] >= 20
+    (row,) = [each for each in table(first) if made["drivers"]["label"] in each]
+    assert row.split()[1:4] == ["exported", made["drivers"]["label"], str(made["drivers"]["keys"]["total"])]
+    assert "NOT encrypted" not in told(first)
 
     before = snapshot_values(site.server.client())
     assert delete_drivers(site.server) == made["drivers"]["keys"]["total"]
@@ -114,16 +118,16 @@ def test_what_expires_and_what_is_missing_is_told(site: Site, tmp_path: Path) ->
     refused = site.play("import", source)
     assert refused.rc != 0 and "take an older one" in " ".join(refused.stdout.split())
     allowed = {**source, "redis_restore_import_allow_unmatched": True}
-    told = site.play("import", allowed).ok().last("Tell what was imported")["msg"]
-    assert f"imported 1 keys out of {path}; 0 were there and stayed; 2 have expired and were left out" in told
+    said = site.play("import", allowed).ok().last("Tell what was imported")["msg"]
+    assert f"imported 1 keys out of {path}; 0 were there and stayed; 2 have expired and were left out" in said
     shifted = {
         **allowed,
         "redis_restore_import_on_conflict": "skip",
         "redis_restore_import_ttl_policy": "shift",
         "redis_restore_import_shift_from": "1970-01-01T00:00:00Z",
     }
-    told = site.play("import", shifted).ok().last("Tell what was imported")["msg"]
-    assert "imported 2 keys" in told and "1 were there and stayed" in told and "expired" not in told
+    said = site.play("import", shifted).ok().last("Tell what was imported")["msg"]
+    assert "imported 2 keys" in said and "1 were there and stayed" in said and "expired" not in said
 
 
 def test_what_fails_is_told_when_all_others_are_done(site: Site) -> None:
@@ -132,6 +136,7 @@ def test_what_fails_is_told_when_all_others_are_done(site: Site) -> None:
     assert result.rc != 0 and sorted(exported(site)) == ["all", "drivers", "users"]
     words = result.last("Fail where not every export was made")["msg"]
     assert "matches nobody:*" in words and "'UPPER' cannot name an export" in words
+    assert table(result)[0].startswith("1 instance, 2 FAILED, 3 exported, ")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from support.archives import INSTANCE, Archived, with_aof
 from support.clusters import make_cluster
 from support.groups import PATIENT_MS, make_group
-from support.killing import kill_after, kill_at_change, watch
+from support.killing import kill_at_change, kill_when, watch
 from support.modules import ModuleFailed, run_module
 from support.plays import run_playbook
 from support.readers import busy_clients
@@ -331,19 +331,29 @@ def test_a_play_that_breaks_off_leaves_the_old_data(
     old = fill_with_old_data(server.client())
     restore = LiveRestore(server, backup, state)
     restore.step("staged")
-    request = restore.request("active")
-    kill_after("redis_restore", request, [restore.seat], 0.35, group=True)
-
-    def released() -> bool:
-        return not server.client().info("persistence")["loading"]
-
-    wait_for(released, "the server to have ended its load")
-    info = server.client().info("replication")
+    client = server.client()
+    kill_when("redis_restore", restore.request("active"), lambda: client.info("replication")["role"] == "slave")
+    wait_for(lambda: not client.info("persistence")["loading"], "the server to have ended its load")
+    info = client.info("replication")
     keys = keys_of(server)
-    assert keys in (len(old), backup.made["keys"]), (keys, info)
-    result = restore.step("rolled_back")
-    assert result["restore"]["state"] == "rolled_back"
+    assert keys in (len(old), backup.made["keys"]) and info["role"] == "slave", (keys, info)
+    instance = {**server.connection, "name": TARGET, "state_dir": str(state), "executable": str(build.executable)}
+    login = {name: value for name, value in instance.items() if name != "name"}
+    asked = {**login, "instance": TARGET, "repositories": [dict(backup.repository)]}
+    found = run_module("redis_assess", asked)
+    assert found["open_live"]["mend"] == "rolled_back" and not found["healthy"], found
+    assert "read-only replica of a task that has ended" in found["damage"][0]["says"]
+    variables = {
+        "redis_disaster_recovery_repositories": [dict(backup.repository)],
+        "redis_disaster_recovery_report_dir": str(tmp_path / "reports"),
+        "redis_common_install": False,
+        "redis_become": False,
+    }
+    inventory = {"redis": {"hosts": {"managed": {"redis_instances": [instance]}}}}
+    result = run_playbook("globalscope.redis_backup.disaster_recovery", inventory, variables).ok()
+    assert "nothing is lost" in result.stdout, result.stdout
     restore.assert_over(old)
+    assert run_module("redis_assess", asked)["open_live"] is None
 
 
 def _fill(server: RedisProcess) -> None:

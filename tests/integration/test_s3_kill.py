@@ -33,7 +33,7 @@ def server(any_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     server.destroy()
 
 
-@pytest.mark.parametrize("whom", ["group", "module"])
+@pytest.mark.parametrize("whom", ["group", pytest.param("module", marks=pytest.mark.long)])
 def test_killed_at_a_random_instant(
     s3: S3Server, server: RedisProcess, tmp_path: Path, long: bool, whom: str
 ) -> None:

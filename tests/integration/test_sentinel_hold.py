@@ -136,3 +136,54 @@ def test_what_is_refused(any_build: Build, make_server: Any, tmp_path: Path) -> 
         group.set_in_sentinels("quorum", 5)
         call(sentinel, tmp_path, "released", wait_timeout=1)
     assert down_after(group) == [str(PATIENT_MS)]
+
+
+def test_one_that_was_made_to_forget_and_left_so_is_mended(any_build: Build, make_server: Any, tmp_path: Path) -> None:
+    """Killed between REMOVE and MONITOR: a look tells what it watched, and the release has it watch that again."""
+    group = make_group(make_server, any_build, replicas=0, sentinels=1, requirepass="secret")
+    (sentinel,) = group.sentinels
+    at_first = sentinel_master(sentinel)
+    call(sentinel, tmp_path, "held", forget=True)
+    look = {**sentinel.connection, "instance": f"s-{sentinel.port}", "state_dir": str(tmp_path)}
+    (master,) = run_module("redis_instance_info", look)["instance"]["topology"]["sentinel"]["masters"]
+    assert (master["name"], master["port"], master["forgotten"]) == (NAME, group.primary.port, True)
+    assert master["down_after_ms"] == PATIENT_MS and not master["ok"]
+
+    assert call(sentinel, tmp_path, "released", check=True)["changed"]
+    result = call(sentinel, tmp_path, "released")
+    assert result["changed"] and result["sentinel"]["quorum_ok"] and not result["sentinel"]["held"]
+    found = sentinel_master(sentinel)
+    same = ("ip", "port", "quorum", "down-after-milliseconds", "failover-timeout", "parallel-syncs")
+    assert {name: found[name] for name in same} == {name: at_first[name] for name in same}
+    assert f"sentinel auth-pass {NAME} secret" in sentinel.conf_path.read_text().replace('"', "")
+
+
+def test_one_that_lost_its_file_watches_as_the_others_do(any_build: Build, make_server: Any, tmp_path: Path) -> None:
+    group = make_group(make_server, any_build, replicas=0, sentinels=1, requirepass="secret")
+    (sentinel,) = group.sentinels
+    at_first = sentinel_master(sentinel)
+    sentinel.conf_path.unlink()  # while it runs: it has all in its memory, and writes it again
+    call(sentinel, tmp_path, "held")
+    assert f"sentinel auth-pass {NAME} secret" in sentinel.conf_path.read_text().replace('"', "")
+    call(sentinel, tmp_path, "released")
+
+    sentinel.destroy()  # while it is down: started with nothing but its port and its directory
+    kept = [line for line in sentinel.conf_path.read_text().splitlines() if not line.startswith("sentinel")]
+    sentinel.conf_path.write_text("\n".join([*kept, ""]))
+    sentinel.start()
+    with pytest.raises(ModuleFailed, match="watches no primary with the name shop"):
+        call(sentinel, tmp_path, "released")
+    like = {"quorum": 1, "down_after_ms": PATIENT_MS, "failover_timeout_ms": 10_000, "parallel_syncs": 1}
+    where = [f"127.0.0.1:{group.primary.port}"]
+    with pytest.raises(ModuleFailed, match="is still held"):  # without the password it sees nothing
+        call(sentinel, tmp_path, "released", addresses=where, like=like, wait_timeout=1)
+    assert down_after(group) == [HELD]
+    with sentinel.client() as client:
+        client.execute_command("SENTINEL", "REMOVE", NAME)
+    for journal in (tmp_path / "sentinels").glob("*.json"):
+        journal.unlink()
+    result = call(sentinel, tmp_path, "released", addresses=where, like={**like, "auth_pass": "secret"})
+    assert result["changed"] and result["sentinel"]["quorum_ok"] and list((tmp_path / "sentinels").glob("*.json")) == []
+    found = sentinel_master(sentinel)
+    same = ("ip", "port", "quorum", "down-after-milliseconds", "failover-timeout", "parallel-syncs")
+    assert {name: found[name] for name in same} == {name: at_first[name] for name in same}

@@ -23,6 +23,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._reposito
 
 from support.dataset import load_multiframe, raw, send
 from support.fleet import RealFleet
+from support.fleets import table, told
 from support.hosts import Host, Lab
 from support.killing import kill_after, members, watch
 from support.machine import AgeKey, make_age_key
@@ -546,10 +547,11 @@ def test_the_playbook_and_its_secret(any_build: Build, make_server: Any, tmp_pat
     assert found == []
     assert "AGE-SECRET" not in done.stdout
     assert not list(Path("/run").glob("redis_backup-multiframe*"))
-    assert re.search(r"multiframe: 1 of 1 good \(restore\): \w+ in local, \d+ keys, [\d.]+ s", done.stdout), done.stdout
+    assert table(done)[0].startswith("1 instance, 1 good, ")
+    assert re.search(r"^multiframe +good +\w+ +local +\d+ +[\d.]+ \w+ +[\d.]+ s$", table(done)[3]), table(done)
     assert done.last("redis_backup_verify")["results"][0]["ok"]
     dry = site.play("verify", extra, check=True).ok()
-    assert "would verify" in str(dry.last("redis_backup_verify")["actions"])
+    assert "would verify" in str(dry.last("redis_backup_verify")["actions"]) and "would verify" in told(dry)
     bad = site.play("verify", {**extra, "redis_backup_identity": secret[:-1] + "Q"})
     assert bad.rc != 0 and "cannot be opened" in bad.stdout and "AGE-SECRET" not in bad.stdout
     assert not list(Path("/run").glob("redis_backup-multiframe*"))
@@ -570,14 +572,14 @@ def test_a_fleet_of_real_hosts(
         extra["redis_backup_verify_level"] = "restore"
         extra["redis_backup_identity"] = age_key.identity.read_text()
         done = run_playbook(playbook_path("verify"), inventory, extra).ok()
-        assert len(re.findall(r": 1 of 1 good \(restore\)", done.stdout)) == 4, done.stdout
+        assert table(done)[0].startswith("4 instances, 4 good, "), done.stdout
         first = fleet.hosts[0]
         name = f"{first.name}-6379"
         first.run(f"printf x >> /srv/backup/{name}/backup/*/dump.rdb.zst.age")
         bad = run_playbook(playbook_path("verify"), inventory, extra)
         assert bad.rc != 0
         assert [host for host, stats in bad.stats.items() if stats["failures"]] == [first.name]
-        assert f"{name}: 0 of 1 good (restore)" in bad.stdout
+        assert any(re.match(rf"{name} +NOT good ", each) for each in table(bad)), table(bad)
         for host in fleet.hosts:
             assert str(host.run("ls /run | grep redis_backup- || true").stdout).strip() == ""
             counts = str(host.run("for each in /srv/backup/*/backup/*/verification; do ls $each | wc -l; done").stdout)

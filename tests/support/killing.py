@@ -121,6 +121,17 @@ def kill_after(
         return process
 
 
+def kill_when(name: str, params: Mapping[str, Any], condition: Callable[[], bool]) -> None:
+    """Kill a module with all it started, as soon as something holds that it brings about."""
+    process = start_module(name, params)
+    while not condition():
+        assert process.poll() is None, f"{name} ended {process.returncode} before"
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    _reap(process)
+    assert process.returncode == -signal.SIGKILL, f"{name} ended {process.returncode} before it was killed"
+
+
 def act_after(
     name: str, params: Mapping[str, Any], roots: Sequence[Path], seconds: float, act: Callable[[], None]
 ) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import os
 import pwd
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._config.conf_file import load
 from .._config.quoting import ENCODING, ERRORS
 from .._config.redact import redact_acl, redact_conf
+from .._config.writes import FREEZE, are_closed, open_writes
 from .._errors import ConfigError, RestoreError
 from .._server.connection import ReplyError
 from .._server.instance import Instance
@@ -62,6 +63,14 @@ def _read(path: str, kind: str) -> ServerFile | None:
     return ServerFile(path, kind, found.st_mode & 0o7777, owner, group, data)
 
 
+def _thawed(file: ServerFile) -> ServerFile:
+    """A redis.conf without the lines of a freeze in which it is backed up: what it says itself is kept."""
+    text = file.data.decode(ENCODING, ERRORS) if file.kind == "conf" else ""
+    if not are_closed(text, FREEZE):
+        return file
+    return replace(file, data=open_writes(text, FREEZE).encode(ENCODING, ERRORS))
+
+
 def _redacted(file: ServerFile) -> ServerFile:
     if file.kind not in ("conf", "include", "acl"):
         return file
@@ -70,7 +79,8 @@ def _redacted(file: ServerFile) -> ServerFile:
     return ServerFile(file.path, file.kind, file.mode, file.owner, file.group, text.encode(ENCODING, ERRORS))
 
 
-def _wanted(instance: Instance) -> Iterator[tuple[str, str]]:
+def wanted_files(instance: Instance) -> Iterator[tuple[str, str]]:
+    """The paths of the files, and what they are."""
     paths = instance.paths
     if paths.config_file:
         yield paths.config_file, "conf"
@@ -100,11 +110,12 @@ def collect(instance: Instance, *, redact: bool) -> tuple[bytes, list[str], list
     With `redact`, passwords are left out: a secret never reaches an unencrypted artefact.
     """
     files, missing = [], []
-    for path, kind in _wanted(instance):
+    for path, kind in wanted_files(instance):
         file = _read(path, kind)
         if file is None:
             missing.append(path)
         else:
+            file = _thawed(file)
             files.append(_redacted(file) if redact else file)
     functions = _functions(instance)
     index = {

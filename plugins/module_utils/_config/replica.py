@@ -54,13 +54,16 @@ def is_detached(text: str) -> bool:
     return any(line.raw.startswith(_DETACHED) for line in split_lines(text))
 
 
-def fence(text: str, primary: Primary) -> str:
-    """redis.conf with the fence at its end, for a replica of `primary`; unchanged when it has that."""
+def fence(text: str, primary: Primary | None = None) -> str:
+    """redis.conf with the fence at its end, for a replica of `primary`; unchanged when it has that.
+
+    A node of a cluster is told by its nodes.conf whom it copies, and refuses to start with a replicaof: None.
+    """
     text = unfence(text)
     named = own_primary(text)
     before = f" (before: {own_stale(text) or '-'}, {' '.join(map(str, named)) if named else '-'})"
     end = "" if not text or text.endswith("\n") else "\n"
-    return f"{text}{end}{_MARK}{before}\n{_replicaof(primary)}{STALE} no\n"
+    return f"{text}{end}{_MARK}{before}\n{_replicaof(primary) if primary else ''}{STALE} no\n"
 
 
 def unfence(text: str) -> str:

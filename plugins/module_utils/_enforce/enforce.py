@@ -9,7 +9,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-from .._config.writes import are_closed
+from .._config.writes import FREEZE, LAG, SETTING, are_closed
 from .._errors import ConfigError
 from .._preflight.judge import DIRECTIVES, preflight
 from .._repository.identity import HostState, require_name
@@ -88,6 +88,13 @@ def _require_alone(instance: Instance, request: Request, situation: Situation) -
             f"{instance.title} is in the middle of a restore: {situation.file.path} keeps its writes closed",
             untouched="Nothing was changed",
             hint="Commit the restore or roll it back, then run again",
+        )
+    closing = [wish.name for wish in request.wishes if {SETTING, LAG} & set(wish.names)]
+    if closing and situation.file and are_closed(situation.file.text, FREEZE):
+        raise ConfigError(
+            f"{instance.title} is frozen, and {' and '.join(closing)} keeps its writes closed",
+            untouched="Nothing was changed",
+            hint="Thaw it with redis_freeze (or the playbook thaw), or leave the directive out of settings",
         )
     if not situation.running and situation.file:
         from .ports import require_silent

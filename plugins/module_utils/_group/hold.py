@@ -39,6 +39,8 @@ class Order:
     quorum: bool = True
     wait: float = 60.0
     check_mode: bool = False
+    # How to watch where nothing tells how it was: as the other Sentinels do. Its address is the first of `addresses`.
+    like: Watch | None = None
 
 
 @dataclass
@@ -108,7 +110,11 @@ def release(instance: Instance, journal: HoldJournal, order: Order) -> Outcome:
         fields = _master(instance, order.master)
         watch = journal.read()
         if fields is None and watch is None:
-            raise _unknown(instance, order)
+            if order.like is None or not order.addresses:
+                raise _unknown(instance, order)
+            watch = order.like
+            if not order.check_mode:
+                journal.write(watch)
         if fields is not None and watch is None and is_held(fields):
             raise _lost_journal(instance, order, journal)
         actions: list[str] = []
@@ -173,8 +179,14 @@ def _master(instance: Instance, name: str) -> dict[str, str] | None:
 
 
 def _lines(instance: Instance) -> list[tuple[str, ...]]:
-    """The `sentinel` lines of sentinel.conf. Raises GroupError: without them a password would be lost."""
+    """The `sentinel` lines of sentinel.conf. Raises GroupError: without them a password would be lost.
+
+    A file that is gone is written anew by the Sentinel itself, which has all of it in its memory.
+    """
     path = instance.paths.config_file
+    if path and not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)):
+        with contextlib.suppress(ReplyError):
+            instance.server.call("SENTINEL", "FLUSHCONFIG")
     try:
         return load(path).all("sentinel")
     except ConfigError as error:

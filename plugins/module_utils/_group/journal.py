@@ -16,6 +16,7 @@ from .._errors import GroupError
 from .._files import fsync_dir, locked, make_dirs, read_json, write_json
 
 FORMAT = 1
+FOLDER = "sentinels"
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,8 @@ class HoldJournal:
     """The file that remembers one held primary of one Sentinel. It may hold a password, and is for its user alone."""
 
     def __init__(self, state_dir: str, instance: str, master: str) -> None:
-        self.folder = os.path.join(state_dir, "sentinels")
-        safe = [re.sub(r"[^A-Za-z0-9._-]", lambda found: f"%{ord(found[0]):02x}", part) for part in (instance, master)]
-        self.path = os.path.join(self.folder, f"{safe[0]}@{safe[1]}.json")
+        self.folder = os.path.join(state_dir, FOLDER)
+        self.path = os.path.join(self.folder, f"{_safe(instance)}@{_safe(master)}.json")
 
     def read(self) -> Watch | None:
         """What was written; None when nothing was. Raises GroupError when it cannot be read."""
@@ -85,3 +85,25 @@ class HoldJournal:
         )
         with locked(os.path.join(self.folder, "lock"), busy=busy):
             yield
+
+
+def held_by(state_dir: str, instance: str) -> list[Watch]:
+    """What is written down of the primaries for which a Sentinel was held; what cannot be read is left out."""
+    folder = os.path.join(os.path.normpath(state_dir), FOLDER)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        if name.startswith(f"{_safe(instance)}@") and name.endswith(".json"):
+            journal = HoldJournal(os.path.normpath(state_dir), instance, "")
+            journal.path = os.path.join(folder, name)
+            with contextlib.suppress(GroupError):
+                watch = journal.read()
+                found += [watch] if watch is not None else []
+    return found
+
+
+def _safe(part: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", lambda found: f"%{ord(found[0]):02x}", part)

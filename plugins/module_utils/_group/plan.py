@@ -32,6 +32,9 @@ class Wish:
     confirm: Sequence[str] = ()
     force: bool = False
     waited: bool = False
+    label: str = "latest"
+    at: str = ""
+    repository: str = ""
 
 
 @dataclass
@@ -50,7 +53,7 @@ class _View:
     @property
     def others(self) -> list[Member]:
         """The members that hold the data beside the lead, and can be worked on."""
-        return [m for m in self.data if m is not self.lead and _workable(m)]
+        return [m for m in self.data if m is not self.lead and workable(m)]
 
     def masters(self, sentinel: Member) -> list[Mapping[str, Any]]:
         """What a Sentinel says of this group's primary."""
@@ -64,8 +67,8 @@ def lead_of(group: Mapping[str, Any], members: Iterable[Mapping[str, Any] | Memb
     names = [shard.get("primary"), *(shard.get("replicas") or [])]
     data = [found[name] for name in names if name in found]
     chosen = [member for member in data if member.name in wish.promote]
-    workable = [member for member in [*chosen, *data] if _workable(member)]
-    return workable[0] if workable else None
+    able = [member for member in [*chosen, *data] if workable(member)]
+    return able[0] if able else None
 
 
 def recovery_plan(
@@ -83,8 +86,8 @@ def recovery_plan(
     names = [name for name in (shard.get("primary"), *(shard.get("replicas") or [])) if name]
     data = [by_name[name] for name in names if name in by_name]
     sentinels = [by_name[name] for name in group["sentinels"] if name in by_name]
-    skipped = [_why_skipped(member) for member in [*data, *sentinels] if not _workable(member)]
-    away = [member for member in data if not _workable(member)]
+    skipped = [why_skipped(member) for member in [*data, *sentinels] if not workable(member)]
+    away = [member for member in data if not workable(member)]
     if lead is None:
         return {"action": REFUSE, "why": f"{group['id']}: none of its members can be reached", "skipped": skipped}
     view = _View(group, Book(known), assessed, wish, lead, primary, data, sentinels)
@@ -93,7 +96,7 @@ def recovery_plan(
     addresses = _addresses(view)
     replicas = [_replica(view, member, addresses, action) for member in view.others]
     replicas.sort(key=lambda each: each["behind"])  # stable: a replica's replica after the one that it copies
-    watching = [_sentinel(view, member, addresses, action, moves) for member in sentinels if _workable(member)]
+    watching = [_sentinel(view, member, addresses, action, moves) for member in sentinels if workable(member)]
     if action == NONE and any(each["needs"] for each in [*replicas, *watching]):
         action = FEED
     return {
@@ -104,7 +107,7 @@ def recovery_plan(
         "lead": lead.name,
         "lead_host": lead.host,
         "lead_runs": lead.state in ("running", "loading"),
-        "fence": _fence(lead),
+        "fence": fence_of(lead),
         "primary": primary.name if primary else "",
         "served_by": _served_by(view, action),
         "moves": moves,
@@ -118,11 +121,13 @@ def recovery_plan(
     }
 
 
-def _workable(member: Member) -> bool:
+def workable(member: Member) -> bool:
+    """Whether a member's host can be reached, and lets us look at it."""
     return member.reachable and member.state != UNKNOWN
 
 
-def _why_skipped(member: Member) -> str:
+def why_skipped(member: Member) -> str:
+    """Why a member cannot be worked on."""
     if not member.reachable:
         return f"{member.name}: its host {member.host} cannot be reached"
     return f"{member.name} does not let us look: {member.error or 'nothing is known of it'}"
@@ -219,7 +224,7 @@ def _words_of_choice(view: _View, holders: Sequence[Member]) -> str:
     if view.lead.name not in names and view.lead is view.primary:
         names.insert(0, view.lead.name)
     state = "is lost"
-    if view.primary is not None and not _workable(view.primary):
+    if view.primary is not None and not workable(view.primary):
         state = "cannot be reached"
     elif view.lead is view.primary and view.lead.state == "down" and _holds(view, view.lead):
         state = f"{_what_it_holds(view, view.lead)} (start it, if it will)"
@@ -287,7 +292,7 @@ def _in_step(view: _View, member: Member) -> bool:
 
 def _serves_elsewhere(view: _View) -> str:
     """What says that a primary we cannot look at serves; empty when nothing does."""
-    if view.primary is not None and _workable(view.primary):
+    if view.primary is not None and workable(view.primary):
         return ""
     for sentinel in view.sentinels:
         for master in view.masters(sentinel):
@@ -399,11 +404,11 @@ def _replica(view: _View, member: Member, addresses: Sequence[str], action: str)
         "set_aside": action == RECOVER and _holds(view, member),
         "behind": 1 if chained else 0,
         "addresses": [f"{told['host']}:{told['port']}"] if chained else list(addresses),
-        "fence": _fence(member),
+        "fence": fence_of(member),
     }
 
 
-def _fence(member: Member) -> str:
+def fence_of(member: Member) -> str:
     """The file that says that a restore of it is going on."""
     return f"{(member.instance or {}).get('dir') or '/nonexistent'}/{WORKSPACE}/fence"
 
@@ -416,11 +421,16 @@ def _sentinel(view: _View, member: Member, addresses: Sequence[str], action: str
         or view.book.find(master["host"], master["port"], member) is view.primary is not None
         for master in masters
     )
+    like = {} if masters else _as_the_others(view)
     needs = ""
     if action in (RECOVER, PROMOTE):
         needs = "its primary is brought back"
     elif not member.running:
         needs = f"it is {member.state}"
+    elif like:
+        needs = "it watches nothing, as if its sentinel.conf had been lost"
+    elif any(master.get("forgotten") for master in masters):
+        needs = "it was made to forget its primary, and not let go"
     elif held:
         needs = "it was left held"
     elif masters and not right:
@@ -432,9 +442,21 @@ def _sentinel(view: _View, member: Member, addresses: Sequence[str], action: str
         "host": member.host,
         "running": member.running,
         "watches": bool(masters),
+        "like": like,
+        "lost_conf": not member.running and not member.known,
         "needs": needs,
         # A Sentinel that is down knows the old address and its epoch: started, it would turn the others back to it.
         "start": not member.running and not moves,
         "addresses": member.addresses,
         "quorum": max((int(master["quorum"]) for master in masters), default=0),
     }
+
+
+def _as_the_others(view: _View) -> dict[str, int]:
+    """How the other Sentinels watch the primary, for one that knows nothing of it; empty where none is at rest."""
+    keys = ("quorum", "down_after_ms", "failover_timeout_ms", "parallel_syncs")
+    for sentinel in view.sentinels:
+        for master in view.masters(sentinel):
+            if not _held(master) and all(master.get(key) for key in keys):
+                return {key: int(master[key]) for key in keys}
+    return {}

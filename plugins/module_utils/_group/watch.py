@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .journal import Watch
 
@@ -29,6 +30,18 @@ def watch_of(fields: Mapping[str, str], lines: Sequence[Sequence[str]]) -> Watch
     written = [[line[0].lower(), *line[2:]] for line in mine if line[0].lower() in _IN_CONF]
     scripts = [[line[0].lower(), *line[2:]] for line in mine if line[0].lower() in _SCRIPTS]
     return Watch(name, fields["ip"], int(fields["port"]), int(fields["quorum"]), [*told, *written], scripts)
+
+
+def watch_like(master: str, address: str, told: Mapping[str, Any], auth_user: str = "", auth_pass: str = "") -> Watch:
+    """How a Sentinel is to watch that has lost its sentinel.conf: as `told` of another one."""
+    host, _colon, port = address.rpartition(":")
+    numbers = ((DOWN_AFTER, "down_after_ms"), ("failover-timeout", "failover_timeout_ms"))
+    options = [
+        [option, str(told[key])] for option, key in (*numbers, ("parallel-syncs", "parallel_syncs")) if told.get(key)
+    ]
+    options += [["auth-user", auth_user]] if auth_user else []
+    options += [["auth-pass", auth_pass]] if auth_pass else []
+    return Watch(master, host.strip("[]"), int(port), int(told["quorum"]), options)
 
 
 def is_held(fields: Mapping[str, str]) -> bool:
@@ -68,6 +81,8 @@ def why_not_seen(fields: Mapping[str, str], addresses: Sequence[str]) -> str:
         return f"it watches {where}, not {addresses[0]}"
     if fields.get("flags") != "master":
         return f"it sees the primary {where} as {fields.get('flags', 'unknown')}"
+    if not fields.get("runid"):  # known from the first INFO alone: one it was just told to watch looks well until then
+        return f"the primary {where} has not told it anything yet"
     if fields.get("role-reported", "master") != "master":
         return f"{where} tells it that it is a replica"
     silent = fields.get("last-ok-ping-reply", "")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .._topology.group import REPLICATION, SENTINELS
+from .._topology.group import CLUSTER, REPLICATION, SENTINELS
 from .._topology.members import Member, members_of
+from .cluster_plan import cluster_lead
 from .plan import Wish, lead_of
 
 
@@ -21,8 +22,8 @@ def recovery_work(
 ) -> dict[str, Any]:
     """`work`: by host the groups and instances to look after, in the order of the inventory; `left_over`: the rest.
 
-    A replication group is worked on as one, by the host of its lead; all else instance by instance, as it was before
-    there were groups. `wanted` are names of instances; without any, all are.
+    A replication group or a cluster is worked on as one, by the host of its lead; all else instance by instance, as it
+    was before there were groups. `wanted` are names of instances; without any, all are.
     """
     known = members_of(members)
     order = [member.name for member in known]
@@ -32,23 +33,26 @@ def recovery_work(
     for group in groups:
         shards = group.get("shards") or []
         names = [n for s in shards for n in (s.get("primary"), *(s.get("replicas") or [])) if n in by_name]
+        names += [m["name"] for m in group["members"] if group["kind"] == CLUSTER and m["name"] not in names]
         if wanted and not set(wanted) & set(names):
             continue
         if group["kind"] == SENTINELS:
             if not group["healthy"] and not wanted:
                 left_over += [str(words) for words in group["findings"]]
-        elif group["kind"] == REPLICATION:
-            lead = lead_of(group, known, Wish(promote=promote))
+        elif group["kind"] in (REPLICATION, CLUSTER):
+            cluster = group["kind"] == CLUSTER
+            lead = cluster_lead(group, known) if cluster else lead_of(group, known, Wish(promote=promote))
             if lead is None:
                 left_over.append(_nobody(group, names))
             else:
-                work.setdefault(lead.host, []).append({"name": lead.name, "group": str(group["id"])})
+                task = {"name": lead.name, "group": str(group["id"]), "kind": str(group["kind"])}
+                work.setdefault(lead.host, []).append(task)
         else:
             for name in names:
                 if wanted and name not in wanted:
                     continue
                 if by_name[name].reachable:
-                    work.setdefault(by_name[name].host, []).append({"name": name, "group": ""})
+                    work.setdefault(by_name[name].host, []).append({"name": name, "group": "", "kind": ""})
                 else:
                     left_over.append(f"{name}: its host {by_name[name].host} cannot be reached")
     for tasks in work.values():
@@ -92,4 +96,6 @@ def group_of(groups: Iterable[Mapping[str, Any]], name: str) -> dict[str, Any]:
         for shard in group.get("shards") or []:
             if name in (shard.get("primary"), *(shard.get("replicas") or [])):
                 return dict(group)
+        if group["kind"] == CLUSTER and name in [member["name"] for member in group["members"]]:
+            return dict(group)
     return {}

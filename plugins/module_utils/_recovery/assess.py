@@ -13,12 +13,14 @@ from typing import Any
 from .._config.quoting import ENCODING, ERRORS
 from .._config.writes import are_closed
 from .._errors import RepositoryError
+from .._live.remains import live_remains
 from .._repository.catalog import list_backups, readable_stores
 from .._repository.choose import choose, passed_over
 from .._repository.entry import Entry
 from .._repository.manifest import Manifest
 from .._repository.store import Store
 from .._repository.suspects import SHRINK_RATIO, require_ratio, suspects, why_fewer_keys
+from .._repository.whereabouts import relatives_of
 from .._restore.closing import writes_are_closed
 from .._restore.journal import SWAPPED, Journal, Workspace
 from .._server.describe import describe
@@ -42,6 +44,7 @@ class Question:
     at: float | None = None
     failed_at: float | None = None
     shrink_ratio: float = SHRINK_RATIO
+    state_dir: str = ""
 
 
 def _chosen(question: Question, stores: Sequence[Store]) -> tuple[Entry | None, str, list[str]]:
@@ -105,6 +108,15 @@ def _took_writes(instance: Instance, journal: Journal) -> bool:
         return True
 
 
+def _relatives(manifest: Manifest | None) -> list[dict[str, str]]:
+    """Those with whom the server shared its data when the backup was made: a server that is down does not tell."""
+    if manifest is None:
+        return []
+    return [
+        {"address": address, "role": role, "label": manifest.label} for role, address in relatives_of(manifest)
+    ]
+
+
 def assess(instance: Instance, question: Question) -> dict[str, Any]:
     """The assessment of one instance: damage, what is left, when it failed, what a recovery brings and loses."""
     require_ratio(question.shrink_ratio)
@@ -115,6 +127,12 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
     files = data_files(instance)
     keys = facts.keys if facts else None
     cut_short = _cut_short(instance)
+    live = live_remains(instance, question.state_dir)
+    unfinished = [live.says] if live else []
+    if cut_short is not None:
+        unfinished.append(
+            f"the restore {cut_short.id} of {cut_short.label} was begun and is {cut_short.state}, not committed"
+        )
     damage = find_damage(
         state=instance.state,
         why=instance.why,
@@ -122,9 +140,7 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         files=files,
         manifest=manifest,
         shrink_ratio=question.shrink_ratio,
-        unfinished=f"the restore {cut_short.id} of {cut_short.label} was begun and is {cut_short.state}, not committed"
-        if cut_short
-        else "",
+        unfinished="; ".join(unfinished),
     )
     holds = holds_data(state=instance.state, keys=keys, files=files)
     if cut_short is not None and not _took_writes(instance, cut_short):
@@ -158,4 +174,6 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         "passed_over": passed,
         "repository_problems": unreadable,
         "open_restore": cut_short.state if cut_short else "",
+        "open_live": live.result() if live else None,
+        "relatives": _relatives(manifest) if question.source_instance == instance.name else [],
     }

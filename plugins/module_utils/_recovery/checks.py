@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .._config.writes import CLOSED, SETTING
+from .._config.writes import CLOSED, FROZEN, SETTING
 from .._keys.digest import digest
+from .._server.cluster import parse_nodes
 from .._server.connection import ReplyError, Server
 from .._server.facts import Facts
 from .._server.latency import ping_latency, ping_throughput
+from .._server.slots import key_slot
 
 _WAIT_MS = 10_000
+_LEFT_OUT = "left out: it is frozen and takes no writes until it is thawed"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def run_checks(server: Server, facts: Facts, expect: Expectation, *, check_mode:
     if expect.probe and not check_mode:
         checks.append(probe(server, facts))
     if expect.replicas and not check_mode:
-        checks.append(reaches(server, expect.replicas))
+        checks.append(reaches(server, facts, expect.replicas))
     if expect.latency_ms_max is not None:
         found_ms = ping_latency(server)["p99"]
         bound = expect.latency_ms_max
@@ -117,11 +120,14 @@ def probe(server: Server, facts: Facts) -> Check:
     wanted = "written, read, deleted"
     if facts.role == "replica":
         return Check("probe", True, "left out: a replica takes no writes", wanted)
-    if facts.mode == "cluster":
-        return Check("probe", True, "left out: in a cluster the key may belong to another node", wanted)
-    key, value = f"redis_backup:probe:{secrets.token_hex(8)}", secrets.token_hex(8)
+    key, value = probe_key(server, facts), secrets.token_hex(8)
+    if not key:
+        return Check("probe", True, "left out: it serves no slots of its cluster", wanted)
     commands: list[tuple[Any, ...]] = [("SET", key, value, "PX", 60000), ("GET", key), ("DEL", key)]
-    closed = server.config_get_if_allowed(SETTING).get(SETTING) == str(CLOSED)
+    demanded = server.config_get_if_allowed(SETTING).get(SETTING)
+    if demanded == str(FROZEN):
+        return Check("probe", True, _LEFT_OUT, wanted)
+    closed = demanded == str(CLOSED)
     if closed:
         commands = [("CONFIG", "SET", SETTING, 0), *commands, ("CONFIG", "SET", SETTING, CLOSED)]
     replies = server.pipeline(commands)
@@ -129,21 +135,45 @@ def probe(server: Server, facts: Facts) -> Check:
         replies = replies[1:-1]
     refused = next((r for r in replies if isinstance(r, ReplyError)), None)
     if refused is not None:
-        return Check("probe", False, refused.message, wanted)
+        return Check("probe", False, _in_words(refused), wanted)
     good = replies == [b"OK", value.encode(), 1]
     return Check("probe", good, wanted if good else "another value came back", wanted)
 
 
-def reaches(server: Server, replicas: int) -> Check:
+def probe_key(server: Server, facts: Facts) -> str:
+    """A key of our own that nobody else has; in a cluster one of the node's own slots, empty where it has none."""
+    if facts.mode != "cluster":
+        return f"redis_backup:probe:{secrets.token_hex(8)}"
+    nodes = parse_nodes(server.call("CLUSTER", "NODES"), server.login.host)
+    ranges = [each for node in nodes if node.is_myself for each in node.slots]
+    while ranges:
+        key = f"redis_backup:probe:{secrets.token_hex(8)}"
+        slot = key_slot(key.encode())
+        if any(first <= slot <= last for first, last in ranges):
+            return key
+    return ""
+
+
+def _in_words(refused: ReplyError) -> str:
+    if refused.code == "CLUSTERDOWN":
+        return f"{refused.message}: its cluster is not whole, a shard is down or slots belong to nobody"
+    return refused.message
+
+
+def reaches(server: Server, facts: Facts, replicas: int) -> Check:
     """Whether a write to this primary reaches so many replicas: they say so themselves (WAIT)."""
-    key = f"redis_backup:probe:{secrets.token_hex(8)}"
+    key = probe_key(server, facts)
     wanted = f"{replicas} replicas acknowledge a write"
+    if not key:
+        return Check("replicas", False, "it serves no slots of its cluster", wanted)
+    if server.config_get_if_allowed(SETTING).get(SETTING) == str(FROZEN):
+        return Check("replicas", True, _LEFT_OUT, wanted)
     replies = server.pipeline(
         [("SET", key, "1", "PX", 60000), ("WAIT", replicas, _WAIT_MS), ("DEL", key), ("WAIT", replicas, _WAIT_MS)]
     )
     refused = next((r for r in replies if isinstance(r, ReplyError)), None)
     if refused is not None:
-        return Check("replicas", False, refused.message, wanted)
+        return Check("replicas", False, _in_words(refused), wanted)
     count = min(int(replies[1]), int(replies[3]))
     return Check("replicas", count >= replicas, f"{count} did", wanted)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._times import from_iso, in_words, to_iso
+from .cluster_report import as_one, shards_told
 
 
 def timed_phases(marks: Sequence[Mapping[str, Any]], ended_at: float, *, failed: bool) -> list[dict[str, Any]]:
@@ -38,7 +39,9 @@ def _against(value: float | None, wanted: Any) -> dict[str, Any]:
 
 
 def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of one instance. Times are UTC, durations seconds. The filter of this name documents `run`."""
+    """The report of an instance or a group. Times are UTC, durations seconds. The filter documents `run`."""
+    shards = shards_told(run)
+    run = as_one(run, shards)
     outcome = run["outcome"]
     failed = outcome == "failed"
     recovered = outcome == "recovered"
@@ -95,13 +98,15 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
     if run.get("group"):
         report["group"] = _group(run["group"], run.get("members") or [])
         report["ok"] = report["ok"] and not report["group"]["left_over"]
-    report["lost"] = _lost(report)
+    if shards:
+        report["shards"] = shards
+    report["lost"] = _lost_of_shards(report) if shards and recovered else _lost(report)
     report["next_steps"] = _next_steps(report)
     return report
 
 
 def _group(plan: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The replication group that was recovered as one: who was brought into his place, and what is left over."""
+    """The group that was recovered as one: who was brought into his place, and what is left over."""
     brought = [{name: each[name] for name in ("name", "role", "ok", "says")} for each in members]
     return {
         "id": plan.get("id", ""),
@@ -110,6 +115,17 @@ def _group(plan: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> dic
         "members": brought,
         "left_over": [*plan.get("skipped", []), *(each["says"] for each in brought if not each["ok"])],
     }
+
+
+def _lost_of_shards(report: Mapping[str, Any]) -> str:
+    """What each recovered shard of a cluster has lost."""
+    words = []
+    for shard in report["shards"]:
+        if shard["action"] == "recover":
+            rpo = shard["rpo_seconds"]
+            span = "not settled how much" if rpo is None else in_words(rpo) if rpo else "no write"
+            words.append(f"slots {shard['slots']} ({shard['primary']}): {span}, from {shard['backup']['time']} on")
+    return f"The writes of these times, shard by shard: {'; '.join(words)}. Other shards have lost nothing."
 
 
 def _moment(restore: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ def stored_identity(store: Store, instance: str) -> str:
         raw = store.read(f"{instance}/{IDENTITY}")
     except NotFoundError:
         there = [n for n in store.names(instance) if not n.startswith(".")]
-        foreign = [n for n in there if n not in ("backup", "archive", "export")]
+        foreign = [n for n in there if n not in ("backup", "archive", "export", "drill")]
         ours = store.names(backups_path(instance)) or ("export" in there and store.names(exports_path(instance)))
         if foreign or ours:
             raise RepositoryError(

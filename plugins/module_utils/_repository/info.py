@@ -15,10 +15,13 @@ from .._times import from_iso, now
 from .cache import CatalogCache
 from .catalog import list_backups, list_exports, list_instances, readable_stores
 from .choose import newest_before
+from .drills import list_drills
+from .drills import shown as shown_drill
 from .entry import Entry
 from .sets import list_sets
 from .store import Store
 from .suspects import suspect_exports, suspects
+from .tables import list_tables
 
 _AT_ONCE = 8
 
@@ -42,7 +45,7 @@ def show_catalog(
     query: str | None,
     cache: CatalogCache | None = None,
 ) -> dict[str, Any]:
-    """`backups`, `latest`, `exports`, `sets`, `archive` and `rpo_seconds` of one instance, or of all.
+    """`backups`, `latest`, `exports`, `sets`, `drills`, `tables`, `archive`, `rpo_seconds` of one instance, or of all.
 
     The sets of an instance are those that a backup of it is part of, with what other instances have of them.
 
@@ -55,6 +58,7 @@ def show_catalog(
     errors: dict[str, RepositoryError] = {}
     with ThreadPoolExecutor(_AT_ONCE) as workers:  # many small questions to a service that is far away
         catalogs = list(workers.map(lambda name: list_backups(good, name, cache, errors), names))
+        drilled = list(workers.map(lambda name: list_drills(good, name, errors), names))
         exported = list(workers.map(lambda name: list_exports(good, name, cache, errors), names))
         parts = [entry for entries in catalogs for entry in entries if entry.manifest and entry.manifest.set]
         wanted = {str(entry.manifest.set["id"]) for entry in parts if entry.manifest}
@@ -87,6 +91,8 @@ def show_catalog(
             if entry.usable or not usable_only
         ],
         "sets": [found for found in list_sets(parts) if found["id"] in wanted and (found["usable"] or not usable_only)],
+        "drills": [shown_drill(document) for documents in drilled for document in documents],
+        "tables": list_tables(entry for entries in catalogs for entry in entries),
         "archive": {},
         "rpo_seconds": rpo,
         "repository_problems": problems,

@@ -8,6 +8,7 @@
     <instance>/backup/<label>/verification/<time>-<level>.json
     <instance>/backup/<label>/acknowledged.json
     <instance>/export/<label>/{keys.jsonl.zst[.age], SHA256SUMS, manifest.json}, and what is added as to a backup
+    <instance>/drill/<time>-<what was drilled>-<8 hexadecimal digits>.json
     <instance>/archive/instance.json
     <instance>/archive/<epoch>/<file of the AOF>/<offset>[-last].zst[.age]
 """
@@ -102,6 +103,17 @@ def stored_name(content: str, *, encrypted: bool) -> str:
 def sums_text(files: list[tuple[str, str]]) -> str:
     """SHA256SUMS of (name, hexadecimal digest) pairs, as `sha256sum -c` reads it."""
     return "".join(f"{digest}  {name}\n" for name, digest in files)
+
+
+# --- drills ---
+
+
+def drills_path(instance: str) -> str:
+    return f"{instance}/drill"
+
+
+def drill_path(instance: str, name: str) -> str:
+    return f"{instance}/drill/{name}.json"
 
 
 # --- the archive ---

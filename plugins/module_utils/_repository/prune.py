@@ -3,13 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Retention carried out: what a policy lets go is removed, the manifest first, and the remains of dead writers.
 
-Exports of keys are kept by the same rules, those of each name by themselves.
+All instances that belong together are looked at; only what carries the instance's own name is removed. Exports of keys
+are kept by the same rules, those of each name by themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,29 +17,32 @@ from typing import Any
 from .._errors import RedisBackupError, RepositoryError
 from .._files import locked
 from .._times import now
-from .annotations import kept_until
 from .archived import prune_archive
 from .cache import CatalogCache
-from .catalog import BACKUPS, EXPORTS, Kind, kind_of, list_backups, list_exports
+from .catalog import BACKUPS, EXPORTS, Kind, kind_of, list_exports
 from .entry import Entry
 from .identity import HostState, require_name, stored_identity
 from .layout import MANIFEST, folder_of
-from .manifest import EXPORT, Manifest
+from .manifest import EXPORT
+from .prune_view import View, candidate_of, held_of, is_unfinished, look, oldest_kept, pieces_of
 from .remains import clean
 from .retention import Candidate, Policy, decide, doubts_of
 from .store import Store
-from .suspects import SHRINK_RATIO, by_name, require_ratio, suspect_exports, suspects
+from .suspects import SHRINK_RATIO, by_name, require_ratio, suspect_exports
+from .together import Together, decide_together
 
 REMAINS_AGE = 86400.0
 """Seconds for which the remains of an unfinished backup are left alone."""
 
 _UNTOUCHED = "Nothing was removed from it"
-_ENGINES = ("rdb", "aof")
 
 
 @dataclass(frozen=True)
 class PruneRequest:
-    """What to prune: `policies` by the name of the store. `shrink_ratio` makes a backup suspect."""
+    """What to prune: `policies` by the name of the store. `shrink_ratio` makes a backup suspect.
+
+    `shards` are the instances that belong together: lists of those that hold the same data.
+    """
 
     stores: Sequence[Store]
     instance: str
@@ -48,6 +51,7 @@ class PruneRequest:
     shrink_ratio: float = SHRINK_RATIO
     adopt: bool = False
     check_mode: bool = False
+    shards: Sequence[Sequence[str]] = ()
 
 
 @dataclass
@@ -142,7 +146,8 @@ def prune(request: PruneRequest) -> PruneResult:
 
     Raises RedisBackupError when nothing may be done at all: policies without a rule, another task at work.
     """
-    require_name(request.instance)
+    for name in (request.instance, *(name for names in request.shards for name in names)):
+        require_name(name)
     require_ratio(request.shrink_ratio)
     empty = [name for name, policy in request.policies.items() if policy.empty]
     if empty:
@@ -166,40 +171,69 @@ def prune(request: PruneRequest) -> PruneResult:
                 ready.append(store)
         errors: dict[str, RepositoryError] = {}
         cache = CatalogCache(request.state.folder)
-        entries = list_backups(ready, request.instance, cache, errors)
+        view = look(ready, request.instance, request.shards, request.shrink_ratio, cache, errors)
         exports = list_exports(ready, request.instance, cache, errors)
-        for entry in (*entries, *exports):
-            errors.update(entry.unread)  # a failure that is not known must not pass for a good backup
-        doubtful = suspects(entries, request.shrink_ratio)
-        doubts = doubts_of([_candidate(entry, entry.manifest, doubtful) for entry in entries if entry.manifest])
+        for entry in exports:
+            errors.update(entry.unread)
         for store in ready:
             one = pruned[store.name]
             if store.name in errors:
                 one.failed = _words(errors[store.name])
                 continue
             with _failing(one):
-                for engine in _ENGINES:
-                    decision = decide(
-                        candidates_of(entries, store, engine, doubtful), request.policies[store.name], doubts
-                    )
-                    one.kept.update(decision.kept)
-                    one.blocked = one.blocked or decision.blocked
-                    _remove_backups(store, decision.removed, entries, request, one, actions)
-                _keep_unusable(store, entries, one)
-                _remove_remains(BACKUPS, store, entries, request, one, actions)
-                _prune_archive(store, entries, request, one, actions)
+                _prune_backups(store, view, request, one, actions)
                 _prune_exports(store, exports, request, one, actions)
     return PruneResult(request.instance, list(pruned.values()), actions)
 
 
-def _prune_archive(
-    store: Store, entries: Sequence[Entry], request: PruneRequest, one: Pruned, actions: list[str]
-) -> None:
-    """Remove what the archive of the AOF holds of times before the oldest backup that stays."""
-    if one.failed or one.blocked:
-        return
-    kept = (entry.manifests.get(store.name) for entry in entries if entry.label in one.kept)
-    oldest = min((manifest.snapshot_time for manifest in kept if manifest is not None), default=None)
+def _prune_backups(store: Store, view: View, request: PruneRequest, one: Pruned, actions: list[str]) -> None:
+    """Remove the instance's backups that no rule keeps, and what else they leave."""
+    decision = decide_together(
+        pieces_of(view, store.name),
+        view.shards,
+        request.policies[store.name],
+        view.doubts,
+        blocked=view.blocked,
+        held=held_of(view, store.name),
+    )
+    own = request.instance
+    kept = {label: reasons for (name, label), reasons in decision.kept.items() if name == own}
+    one.kept.update(kept)
+    one.blocked = decision.blocked if [decision.blocked] in kept.values() else ""
+    others = {
+        label: _paths_of_set(store, view, decision, decision.whole[own, label])
+        for name, label in decision.removed
+        if name == own and (name, label) in decision.whole
+    }
+    removed = [label for name, label in decision.removed if name == own]
+    _remove_backups(store, removed, view.own, request, one, actions, others)
+    _keep_unusable(store, view.own, one)
+    _remove_remains(BACKUPS, store, view.own, request, one, actions)
+    if not (one.failed or decision.blocked):
+        stays = {*decision.kept, *((own, label) for label in one.kept)} - decision.last
+        _prune_archive(store, oldest_kept(view, store.name, stays, decision.whole), request, one, actions)
+
+
+def _paths_of_set(store: Store, view: View, decision: Together, name: str) -> list[str]:
+    """The files of all backups of a set."""
+    return [
+        path
+        for entries in view.entries.values()
+        for entry in entries
+        if decision.whole.get((entry.instance, entry.label)) == name
+        for path in _paths(store, entry)
+    ]
+
+
+def _paths(store: Store, entry: Entry) -> list[str]:
+    """The files of a backup, its manifest first."""
+    manifest = entry.manifests.get(store.name)
+    names = [MANIFEST, *(file.name for file in manifest.files)] if manifest is not None else [MANIFEST]
+    return [f"{folder_of(entry.instance, entry.label)}/{name}" for name in names]
+
+
+def _prune_archive(store: Store, oldest: float | None, request: PruneRequest, one: Pruned, actions: list[str]) -> None:
+    """Remove what the archive of the AOF holds of times before the oldest backup of the shard that stays."""
     removed, freed, stays = prune_archive(store, request.instance, oldest, check_mode=request.check_mode)
     one.epochs += removed
     one.freed += freed
@@ -214,12 +248,14 @@ def _prune_exports(
     """Remove the exports of keys that no rule keeps. Each name has its own history, and its newest one stays."""
     doubtful = suspect_exports(exports, request.shrink_ratio)
     for named in by_name(exports).values():
-        doubts = doubts_of([_candidate(entry, entry.manifest, doubtful) for entry in named if entry.manifest])
+        doubts = doubts_of(
+            [candidate_of(entry, entry.manifest, doubtful.get(entry.label, "")) for entry in named if entry.manifest]
+        )
         candidates = with_newest_kept(candidates_of(named, store, EXPORT, doubtful))
         decision = decide(candidates, request.policies[store.name], doubts)
         one.kept.update(decision.kept)
         one.blocked = one.blocked or decision.blocked
-        _remove_backups(store, decision.removed, named, request, one, actions)
+        _remove_backups(store, decision.removed, named, request, one, actions, {})
     _keep_unusable(store, exports, one)
     _remove_remains(EXPORTS, store, exports, request, one, actions)
 
@@ -259,41 +295,19 @@ def _require_own(store: Store, request: PruneRequest) -> None:
 
 
 def candidates_of(entries: Sequence[Entry], store: Store, engine: str, doubtful: Mapping[str, str]) -> list[Candidate]:
-    """One repository's backups of an engine, or its exports, for the decision; not the copies that cannot be used.
-    Pure."""
+    """What one repository has of an engine, for the decision; not the copies that cannot be used. Pure."""
     there = ((entry, entry.manifests.get(store.name)) for entry in entries)
-    return [_candidate(entry, copy, doubtful) for entry, copy in there if copy is not None and copy.engine == engine]
+    return [
+        candidate_of(entry, copy, doubtful.get(entry.label, ""))
+        for entry, copy in there
+        if copy is not None and copy.engine == engine
+    ]
 
 
 def with_newest_kept(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The same, of which the newest stays whatever the rules say. Pure."""
     newest = max(candidates, key=lambda each: (each.order, each.time, each.label), default=None)
     return [replace(each, why_kept="the newest of its name") if each is newest else each for each in candidates]
-
-
-def _candidate(entry: Entry, manifest: Manifest, doubtful: Mapping[str, str]) -> Candidate:
-    return Candidate(
-        label=entry.label,
-        time=manifest.snapshot_time,
-        order=manifest.serial,
-        verified=_is_verified(entry, manifest),
-        suspect=doubtful.get(entry.label, ""),
-        keep_until=_pinned_until(manifest),
-        accepted=bool(entry.acknowledged),
-    )
-
-
-def _pinned_until(manifest: Manifest) -> float:
-    try:
-        return kept_until(manifest.annotations)
-    except ValueError:
-        return math.inf  # a word that nobody understands was meant to keep
-
-
-def _is_verified(entry: Entry, manifest: Manifest) -> bool:
-    """Whether these very bytes were proven good, here or where a copy of them lies: by a load in a real server."""
-    same = (name for name, other in entry.manifests.items() if other.seal == manifest.seal)
-    return any(entry.proof in entry.standings[name].at for name in same)
 
 
 def _remove_backups(
@@ -303,16 +317,19 @@ def _remove_backups(
     request: PruneRequest,
     one: Pruned,
     actions: list[str],
+    others: Mapping[str, Sequence[str]],
 ) -> None:
     """Remove what was decided, but for what the store has locked. What it refuses without a lock is a failure, told
-    when all others are done."""
-    sizes = {entry.label: entry.stored_bytes.get(store.name, 0) for entry in entries}
-    manifests = {entry.label: entry.manifests[store.name] for entry in entries if store.name in entry.manifests}
+    when all others are done.
+
+    `others` are the files of the set that one is part of, by label: where one of them is locked, all stay.
+    """
+    known = {entry.label: entry for entry in entries}
     verb = "would remove" if request.check_mode else "removed"
     for label in labels:
         folder = folder_of(request.instance, label)
-        names = [MANIFEST, *(file.name for file in manifests[label].files)] if label in manifests else [MANIFEST]
-        locked_words = next(filter(None, (store.why_locked(f"{folder}/{name}") for name in names)), "")
+        paths = dict.fromkeys([*_paths(store, known[label]), *others.get(label, ())])
+        locked_words = next(filter(None, map(store.why_locked, paths)), "")
         if locked_words:
             one.kept[label] = [locked_words]
             continue
@@ -328,19 +345,15 @@ def _remove_backups(
             except RepositoryError as error:  # remains, which the next run removes
                 one.notes.append(f"what is left of {label} in {store.where()} could not be removed yet: {error}")
         one.removed.append(label)
-        one.freed += sizes[label]
+        one.freed += known[label].stored_bytes.get(store.name, 0)
         actions.append(f"{verb} {label} from {store.where()}")
 
 
 def _keep_unusable(store: Store, entries: Sequence[Entry], one: Pruned) -> None:
     """Copies that cannot be used are for a human to look at."""
     for entry in entries:
-        if store.name in entry.problems and not _is_unfinished(entry, store):
+        if store.name in entry.problems and not is_unfinished(entry, store.name):
             one.kept[entry.label] = [f"cannot be used: {entry.problems[store.name]}"]
-
-
-def _is_unfinished(entry: Entry, store: Store) -> bool:
-    return entry.problems.get(store.name, "").startswith("incomplete")
 
 
 def _remove_remains(
@@ -348,7 +361,7 @@ def _remove_remains(
 ) -> None:
     """Remove what writers that died left more than a day ago. We hold the lock: nobody writes there now."""
     root = kind.root(request.instance)
-    unfinished = {entry.label for entry in entries if _is_unfinished(entry, store)}
+    unfinished = {entry.label for entry in entries if is_unfinished(entry, store.name)}
     known = {entry.label for entry in entries if store.name in entry.stored_bytes}
     empty = {name for name in store.names(root) if kind.is_label(name)} - known  # folders without a file
     newest = dict.fromkeys(empty, 0.0)

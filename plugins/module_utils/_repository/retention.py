@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, fields
 
 from .._errors import RedisBackupError
 
-_DAY = 86400.0
+DAY = 86400.0
 # A pause between two backups that is longer is taken for a jump of the clock, and a gap that is longer whatever was
 # removed from it.
-_LONGEST_PAUSE = 400 * _DAY
-_LONGEST_GAP = 5 * 366 * _DAY
+_LONGEST_PAUSE = 400 * DAY
+_LONGEST_GAP = 5 * 366 * DAY
 # Clocks of two controllers may differ, and a clock is put right now and then.
 _SKEW = 3600.0
 _STRANGE = "its time does not fit those of its neighbours"
@@ -106,26 +106,48 @@ def decide(candidates: Sequence[Candidate], policy: Policy, doubts: Doubts | Non
     """
     doubts = doubts_of(candidates) if doubts is None else doubts
     newest_first = _newest_first(candidates)
-    trusted = [each for each in newest_first if not each.suspect]
-    present = next((each.time for each in trusted if each.label not in doubts.strange), float("-inf"))
-    kept: dict[str, list[str]] = {}
-    for each in newest_first:
-        reasons = [each.why_kept] if each.why_kept else []
-        reasons += [f"suspect: {each.suspect}"] if each.suspect else []
-        reasons += [_pinned(each.keep_until)] if each.keep_until and each.keep_until >= present else []
-        if reasons:
-            kept[each.label] = reasons
-    for label, reason in [*_by_rules(trusted, doubts.strange, policy), *_by_minimum(trusted, policy)]:
-        reasons = kept.setdefault(label, [])
-        if reason not in reasons:
-            reasons.append(reason)
-    _keep_witnesses(trusted, doubts, kept)
+    kept = kept_by_rules(candidates, policy, doubts.strange)
+    keep_witnesses(candidates, doubts, kept)
     gone = [each.label for each in newest_first if each.label not in kept]
-    blocked = ("the policy keeps nothing: name at least one rule" if policy.empty else doubts.blocked) if gone else ""
+    blocked = why_blocked(policy, doubts.blocked) if gone else ""
     if blocked:
         kept.update({label: [blocked] for label in gone})
     ordered = {each.label: kept[each.label] for each in reversed(newest_first) if each.label in kept}
     return Decision(ordered, [] if blocked else list(reversed(gone)), blocked)
+
+
+def kept_by_rules(
+    candidates: Sequence[Candidate], policy: Policy, strange: Collection[str] = (), *, count_strange: bool = True
+) -> dict[str, list[str]]:
+    """The reasons for each of one history that stays by itself, by label: a rule, a pin, a suspicion, the minimum.
+
+    Where the order of strange ones is not known, `count_strange` has them push nobody out of the last ones.
+    """
+    newest_first = _newest_first(candidates)
+    trusted = [each for each in newest_first if not each.suspect]
+    present = next((each.time for each in trusted if each.label not in strange), float("-inf"))
+    kept: dict[str, list[str]] = {}
+    for each in newest_first:
+        reasons = why_held(each, present)
+        if reasons:
+            kept[each.label] = reasons
+    for label, reason in [*_by_rules(trusted, strange, policy, count_strange), *_by_minimum(trusted, policy)]:
+        reasons = kept.setdefault(label, [])
+        if reason not in reasons:
+            reasons.append(reason)
+    return kept
+
+
+def why_held(each: Candidate, present: float) -> list[str]:
+    """Why a backup stays although no rule keeps it; `present` is the time of the newest one."""
+    reasons = [each.why_kept] if each.why_kept else []
+    reasons += [f"suspect: {each.suspect}"] if each.suspect else []
+    return reasons + ([_pinned(each.keep_until)] if each.keep_until and each.keep_until >= present else [])
+
+
+def why_blocked(policy: Policy, doubt: str) -> str:
+    """Why nothing may go at all; empty when something may."""
+    return "the policy keeps nothing: name at least one rule" if policy.empty else doubt
 
 
 def doubts_of(candidates: Sequence[Candidate]) -> Doubts:
@@ -151,12 +173,20 @@ def _pinned(until: float) -> str:
     return "pinned" if until == float("inf") else f"pinned until {time.strftime('%Y-%m-%d', time.gmtime(until - 1))}"
 
 
-def _by_rules(trusted: Sequence[Candidate], strange: Collection[str], policy: Policy) -> list[tuple[str, str]]:
+def _by_rules(
+    trusted: Sequence[Candidate], strange: Collection[str], policy: Policy, count_strange: bool
+) -> list[tuple[str, str]]:
     """Label and reason for each backup that a rule keeps; `trusted` goes from the newest to the oldest.
 
     The period of a strange one is not known: it stays while any period could still count for a rule.
     """
-    found = [(each.label, f"one of the last {policy.last}") for each in trusted[: policy.last]]
+    found = []
+    left = policy.last
+    for each in trusted:
+        if left <= 0:
+            break
+        found.append((each.label, f"one of the last {policy.last}"))
+        left -= count_strange or each.label not in strange
     for rule, form in _PERIODS.items():
         seen: set[str] = set()
         for each in trusted:
@@ -171,7 +201,7 @@ def _by_rules(trusted: Sequence[Candidate], strange: Collection[str], policy: Po
                 found.append((each.label, f"{rule} {period}"))
     if policy.within:
         newest = next((each.time for each in trusted if each.label not in strange), 0.0)
-        oldest, later = newest - policy.within * _DAY, newest
+        oldest, later = newest - policy.within * DAY, newest
         for each in trusted:
             later = later if each.label in strange else each.time
             if later >= oldest:
@@ -190,8 +220,9 @@ def _by_minimum(trusted: Sequence[Candidate], policy: Policy) -> list[tuple[str,
     ]
 
 
-def _keep_witnesses(trusted: Sequence[Candidate], doubts: Doubts, kept: dict[str, list[str]]) -> None:
+def keep_witnesses(candidates: Sequence[Candidate], doubts: Doubts, kept: dict[str, list[str]]) -> None:
     """Keep what shows which clock was right: without it, the next run would find a jump that is explained already."""
+    trusted = [each for each in _newest_first(candidates) if not each.suspect]
     needed = False
     for each in trusted:  # the one before a strange one
         if each.label in doubts.strange:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from .._errors import RedisBackupError
+from .._server.slots import count, merged_ranges
 from .entry import Entry
 from .layout import export_name
 from .manifest import Manifest
@@ -39,25 +40,49 @@ def suspects(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> di
     go: they, and their share of the bytes, do not count. Where no key at all is left, nobody knows why, and it is. What
     was acknowledged is not suspect.
     """
-    found: dict[str, str] = {}
+    return {entry.label: why for entry, why in _suspects(by_age(entries), shrink_ratio)}
+
+
+def suspects_together(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> dict[tuple[str, str], str]:
+    """The same of the backups of several instances that hold the same data, given in the order in which they were made,
+    by instance and label."""
+    return {(entry.instance, entry.label): why for entry, why in _suspects(entries, shrink_ratio)}
+
+
+def _suspects(ordered: Iterable[Entry], shrink_ratio: float) -> Iterator[tuple[Entry, str]]:
     good: Entry | None = None
     good_rdb: Entry | None = None  # an AOF shrinks whenever it is rewritten: its bytes tell nothing
-    for entry in by_age(entries):
+    for entry in ordered:
         manifest = entry.manifest
         if manifest is None:
             continue
         is_rdb = manifest.engine == "rdb"
-        why = why_fewer_keys(manifest, good.manifest, shrink_ratio) if good and good.manifest else ""
+        why = ""
+        if good and good.manifest:
+            why = why_fewer_keys(manifest, good.manifest, shrink_ratio * _share(manifest, good.manifest))
         if not why and is_rdb and good_rdb and good_rdb.manifest:
-            why = _why_bytes(manifest, good_rdb.manifest, shrink_ratio)
+            why = _why_bytes(manifest, good_rdb.manifest, shrink_ratio * _share(manifest, good_rdb.manifest))
         if why and not entry.acknowledged:
-            found[entry.label] = why
+            yield entry, why
             continue
         if _is_better(entry, good):
             good = entry
         if is_rdb and _is_better(entry, good_rdb):
             good_rdb = entry
-    return found
+
+
+def _share(manifest: Manifest, good: Manifest) -> float:
+    """How much of an older backup's data belongs into a newer one: less than all where a cluster's slots were moved."""
+    if not (manifest.set and good.set):
+        return 1.0
+    before = merged_ranges(good.set["slots"])
+    both = [
+        (max(first, other), min(last, end))
+        for first, last in before
+        for other, end in merged_ranges(manifest.set["slots"])
+        if max(first, other) <= min(last, end)
+    ]
+    return count(both) / count(before) if before else 1.0
 
 
 def by_name(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
@@ -69,8 +94,7 @@ def by_name(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 
 
 def suspect_exports(entries: Sequence[Entry], shrink_ratio: float = SHRINK_RATIO) -> dict[str, str]:
-    """The same of exports of keys. One is held against those before it that had the same name and looked for the same.
-    """
+    """The same of exports of keys. One is held against those before it of the same name that looked for the same."""
     found: dict[str, str] = {}
     alike: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -96,17 +120,22 @@ def why_fewer_keys(manifest: Manifest, good: Manifest, ratio: float) -> str:
     emptied = manifest.keys == 0 < good.keys and ratio > 0
     if emptied or manifest.keys - manifest.expires < lasting * ratio:
         return (
-            f"it holds {manifest.keys} keys, {good.label} before it {good.keys}: "
+            f"it holds {manifest.keys} keys, {_named(good, manifest)} before it {good.keys}: "
             "the data was lost before it was made (name its label to use it)"
         )
     return ""
+
+
+def _named(good: Manifest, beside: Manifest) -> str:
+    """The label of a backup, with its instance where that is another."""
+    return good.label if good.instance == beside.instance else f"{good.label} of {good.instance}"
 
 
 def _why_bytes(manifest: Manifest, good: Manifest, ratio: float) -> str:
     lasting = good.keys - good.expires
     if good.keys and manifest.size < good.size * (lasting / good.keys) * ratio:
         return (
-            f"its data has {manifest.size} bytes, that of {good.label} before it {good.size}: "
+            f"its data has {manifest.size} bytes, that of {_named(good, manifest)} before it {good.size}: "
             "values were lost before it was made (name its label to use it)"
         )
     return ""

@@ -9,7 +9,18 @@ import os
 
 from .._config.conf_file import load
 from .._config.quoting import ENCODING, ERRORS
-from .._config.writes import CLOSED, LAG, SETTING, are_closed, close_writes, open_writes
+from .._config.writes import (
+    CLOSED,
+    FREEZE,
+    LAG,
+    RESTORE,
+    SETTING,
+    VALUES,
+    Closing,
+    are_closed,
+    close_writes,
+    open_writes,
+)
 from .._errors import ServerError
 from .._files import write_atomic
 from .._server.connection import ReplyError
@@ -17,11 +28,11 @@ from .._server.instance import Instance
 from .journal import Journal
 
 
-def edit_writes(path: str, *, close: bool) -> bool:
+def edit_writes(path: str, *, close: bool, by: Closing = RESTORE) -> bool:
     """Close or open writes in redis.conf; whether that changed it. Owner and mode stay."""
     with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
         text = stream.read()
-    changed = close_writes(text) if close else open_writes(text)
+    changed = close_writes(text, by) if close else open_writes(text, by)
     if changed == text:
         return False
     found = os.stat(path)
@@ -31,9 +42,22 @@ def edit_writes(path: str, *, close: bool) -> bool:
     return True
 
 
+def as_frozen_as(path: str, data: bytes) -> bytes:
+    """A redis.conf that is to take the place of the one at `path`, frozen if that is, and open if it is not.
+
+    A backup may have been made in a freeze, and a restore in a freeze must not end it.
+    """
+    frozen = False
+    if os.path.exists(path):
+        with open(path, encoding=ENCODING, errors=ERRORS, newline="") as stream:
+            frozen = are_closed(stream.read(), FREEZE)
+    text = data.decode(ENCODING, ERRORS)
+    return (close_writes(text, FREEZE) if frozen else open_writes(text, FREEZE)).encode(ENCODING, ERRORS)
+
+
 def writes_are_closed(instance: Instance) -> bool:
-    """Whether the running server refuses writes because we closed them."""
-    return instance.config.get(SETTING) == str(CLOSED)
+    """Whether the running server refuses writes because we closed them, for a restore or a freeze."""
+    return instance.config.get(SETTING) in VALUES
 
 
 def open_all_writes(instance: Instance, journal: Journal) -> list[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 
@@ -24,7 +25,8 @@ def data_entries(names: Iterable[str], data_names: Sequence[str]) -> list[str]:
 
 def why_no_data_dir(names: Iterable[str], paths: Paths) -> str | None:
     """The reason why a directory with these entries is no Redis data directory; None when it is one, or is empty."""
-    present = [name for name in names if name != WORKSPACE]
+    own = (WORKSPACE, os.path.basename(paths.nodes_file))
+    present = [name for name in names if name not in own]
     if data_entries(present, paths.data_names()):
         return None
     foreign = sorted(name for name in present if not _HARMLESS.fullmatch(name))

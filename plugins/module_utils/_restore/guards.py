@@ -141,7 +141,7 @@ def require_renamable(directory: str, names: Sequence[str]) -> None:
             )
 
 
-def require_restorable_role(instance: Instance) -> None:
+def require_restorable_role(instance: Instance, options: Options | None = None) -> None:
     """Raise RestoreError for a node that others would overrule: its restored data would be replaced or deleted."""
     facts = instance.facts
     mode = facts.mode if facts else "cluster" if instance.next_start.get("cluster-enabled") == "yes" else "standalone"
@@ -152,7 +152,10 @@ def require_restorable_role(instance: Instance) -> None:
     if mode == "sentinel":
         what, hint = "is a Sentinel", "Restore the primary that it watches"
     elif mode == "cluster":
-        what, hint = "is a node of a cluster", "Restoring into a cluster is not supported yet"
+        if options is not None and options.cluster_node:
+            return  # whether it will be the right primary is looked at when the data is swapped in
+        what = "is a node of a cluster, where the others have a say"
+        hint = "Recover the cluster as a whole with the playbook disaster_recovery"
     elif primary:
         what, hint = f"is a replica of {primary}", "Restore the primary, which it then copies; or detach it first"
     if what:

@@ -41,7 +41,7 @@ class Journal:
 
     `keys` may be wrong by `room`; `loads` is what is staged, `rdb` or `aof`. `point` tells of a recovery to a
     moment what was asked for, how near it came, and what it was made of. `live` is kept by a restore into a running
-    server: what was lent of its settings, and what was played.
+    server: what was lent of its settings, and what was played. `slots` are those of the shard of a cluster.
     """
 
     id: str
@@ -71,6 +71,7 @@ class Journal:
     loads: str = "rdb"
     point: dict[str, Any] = field(default_factory=dict)
     live: dict[str, Any] = field(default_factory=dict)
+    slots: list[list[int]] = field(default_factory=list)
 
 
 def new_id() -> str:
@@ -97,6 +98,13 @@ class Workspace:
         except FileExistsError:
             pass
         _require_ours(self.root, stat.S_ISDIR)
+
+    def exists(self) -> bool:
+        """Whether the folder is there. Raises RestoreError when somebody else made it."""
+        if not os.path.lexists(self.root):
+            return False
+        _require_ours(self.root, stat.S_ISDIR)
+        return True
 
     def folder(self, journal: Journal) -> str:
         return os.path.join(self.root, journal.id)

@@ -19,6 +19,7 @@ from .._server.instance import Instance
 from .._server.programs import program_version
 from .._times import now, to_iso
 from .aof import DIR, FILE, Loader, loaded_aof, save_rdb
+from .cluster_node import require_slots, slots_of
 from .fetch import fetch_server_files, lay_out, settle, sync
 from .guards import target_of
 from .journal import Journal
@@ -80,6 +81,8 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
     if standing is not None:
         return standing
     companion = companion_of(sources, point)
+    slots = slots_of(companion) if companion else []
+    require_slots(instance, slots, point.words)
     as_aof = layout.aof_only
     require_room(directory, candidates[0].size, layout, as_aof=as_aof)
     require_memory(candidates[0], companion)
@@ -95,6 +98,7 @@ def stage_point(instance: Instance, selection: Selection, options: Options) -> O
         "target_time": to_iso(now() if point.second is None else point.second),
         "uuid": _uuid(archived, companion) if selection.instance == instance.name else "",
         "loads": "aof" if as_aof else "rdb",
+        "slots": slots,
     }
 
     def fill(journal: Journal, owner: Ownership) -> list[str]:

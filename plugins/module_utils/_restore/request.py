@@ -33,7 +33,8 @@ class Options:
 
     `convert` allows to rewrite a backup that the target refuses, by the server program `convert_executable` (or one of
     PATH), at the price of `convert_drop`. `server_files` is `none`, `missing` or `replace`; `wait` seconds bound the
-    wait for processes to end. `sentinels_held`: those that watch the server will not act meanwhile."""
+    wait for processes to end. `sentinels_held`: those that watch the server will not act meanwhile.
+    `cluster_node`: it is one step of the recovery of a cluster, which is taken care of as a whole."""
 
     identities: tuple[str, ...] = ()
     server_files: str = "missing"
@@ -47,6 +48,7 @@ class Options:
     convert_drop: tuple[str, ...] = ()
     state: HostState | None = None
     sentinels_held: bool = False
+    cluster_node: bool = False
 
 
 @dataclass

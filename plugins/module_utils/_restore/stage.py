@@ -20,6 +20,7 @@ from .._server.instance import Instance
 from .._times import now, to_iso
 from .aof import fetch_aof, fetch_as_rdb
 from .closing import writes_are_closed
+from .cluster_node import require_slots, slots_of
 from .commit import commit
 from .conversion import convert_data, plan_conversion, require_memory, space_to_convert, space_to_load
 from .fetch import fetch_data, fetch_server_files
@@ -57,6 +58,7 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
     manifest, notes = find_backup(selection)
     directory, layout, workspace = look(instance, options)
     verdict = require_loadable(instance, manifest, options)
+    require_slots(instance, slots_of(manifest), manifest.label)
     check_identities(manifest, options)
     data = _data(manifest)
 
@@ -89,6 +91,7 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
         "uuid": manifest.uuid if manifest.instance == instance.name else "",
         "room": manifest.key_room if as_it_is else 0,
         "loads": data.kind if as_it_is else "rdb",
+        "slots": slots_of(manifest),
     }
 
     def fill(journal: Journal, owner: Ownership) -> list[str]:
@@ -114,7 +117,7 @@ def stage(instance: Instance, selection: Selection, options: Options) -> Outcome
 def look(instance: Instance, options: Options) -> tuple[str, DataLayout, Workspace]:
     """The data directory, the files to stage, and the workspace. Raises RestoreError where nothing may be restored."""
     directory = require_data_dir(instance, create=not options.check_mode)
-    require_restorable_role(instance)
+    require_restorable_role(instance, options)
     if not options.sentinels_held:
         require_unwatched(instance)
     require_startup_agrees(instance)

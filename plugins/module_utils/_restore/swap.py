@@ -12,7 +12,8 @@ from .._errors import RestoreError
 from .._files import PRIVATE_DIR, fsync_dir, locked, remove_tree, write_atomic
 from .._server.instance import Instance
 from .._server.occupied import require_stopped
-from .closing import edit_writes
+from .closing import as_frozen_as, edit_writes
+from .cluster_node import require_place
 from .data_dir import data_entries
 from .ending import to_undo
 from .fence import fence_is_up, lower_fence, raise_fence
@@ -56,6 +57,7 @@ def activate(instance: Instance, selection: Selection | None, options: Options) 
     journal = _to_activate(instance, workspace, selection, options)
     if journal.state == "active":
         return Outcome(*_settle(workspace, journal, dry=options.check_mode), result_of(workspace, journal))
+    require_place(instance, journal.slots, journal.label)
     require_renamable(directory, journal.data_names)
     require_stopped(instance.server.login, directory, instance.title, options.wait)
     with locked(workspace.lock_path, busy=restore_running(instance)):
@@ -197,8 +199,14 @@ def _put_in_place(workspace: Workspace, journal: Journal, place: Placed) -> list
                 write_atomic(kept, stream.read())
         workspace.save(journal)
     with open(os.path.join(workspace.folder(journal), "server", place.staged), "rb") as stream:
-        write_atomic(place.path, stream.read(), mode=place.mode, owner=_owner(place))
+        data = stream.read()
+    write_atomic(place.path, _still_frozen(journal, place, data), mode=place.mode, owner=_owner(place))
     return [f"put {place.path} in place"]
+
+
+def _still_frozen(journal: Journal, place: Placed, data: bytes) -> bytes:
+    """Whatever redis.conf is brought, only a thaw ends a freeze."""
+    return as_frozen_as(place.path, data) if place.path == journal.config_file else data
 
 
 def _owner(place: Placed) -> tuple[int, int] | None:
@@ -211,7 +219,8 @@ def _take_back(workspace: Workspace, journal: Journal, place: Placed) -> list[st
     kept = os.path.join(workspace.folder(journal), "server", f"{place.staged}.previous")
     if place.existed:
         with open(kept, "rb") as stream:
-            write_atomic(place.path, stream.read(), mode=place.mode, owner=_owner(place))
+            data = stream.read()
+        write_atomic(place.path, _still_frozen(journal, place, data), mode=place.mode, owner=_owner(place))
         return [f"put the previous {place.path} back"]
     with contextlib.suppress(FileNotFoundError):
         os.unlink(place.path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SLOTS = 16384
@@ -17,7 +17,10 @@ _OVER = frozenset({b"success", b"failed", b"cancelled", b"canceled"})
 
 @dataclass(frozen=True)
 class Node:
-    """A node of a cluster. `slots` are ranges, both ends included; `moving` what it gives away and takes, as told."""
+    """A node of a cluster. `slots` are ranges, both ends included; `moving` what it gives away and takes, as told.
+
+    `linked` is whether the node that told has a connection to it.
+    """
 
     identity: str
     host: str
@@ -30,6 +33,7 @@ class Node:
     bus_port: int = 0
     hostname: str = ""
     aux: tuple[tuple[str, str], ...] = ()
+    linked: bool = field(default=True, compare=False)
 
     @property
     def usable(self) -> bool:
@@ -83,6 +87,7 @@ def parse_nodes(reply: bytes, host: str) -> list[Node]:
                 bus_port=_number(bus),
                 hostname=names[0] if names else "",
                 aux=tuple((name, value) for name, sign, value in (word.partition("=") for word in names[1:]) if sign),
+                linked=words[7] == "connected",
             )
         )
     return found

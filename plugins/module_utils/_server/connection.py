@@ -288,6 +288,12 @@ def _with_code(error: Exception) -> str:
         "OutOfMemoryError": "OOM",
         "AuthenticationError": "NOAUTH",
         "NoScriptError": "NOSCRIPT",
+        "ClusterDownError": "CLUSTERDOWN",
+        "ClusterCrossSlotError": "CROSSSLOT",
+        "MasterDownError": "MASTERDOWN",
+        "MovedError": "MOVED",
+        "AskError": "ASK",
+        "TryAgainError": "TRYAGAIN",
     }
     code = codes.get(type(error).__name__)
     if code and not text.startswith(code):

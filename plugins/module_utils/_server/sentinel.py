@@ -88,30 +88,35 @@ def my_id_in(lines: Sequence[Line]) -> str:
     return next((line[1] for line in lines if len(line) > 1 and line[0].lower() == "myid"), "")
 
 
+def unseen_master(name: str, host: str, port: int, quorum: int) -> dict[str, Any]:
+    """One element of `topology.sentinel.masters` that no Sentinel tells, but something that was written down."""
+    return {
+        "name": name,
+        "host": host,
+        "port": port,
+        "ok": False,
+        "flags": [],
+        "quorum": quorum,
+        "quorum_ok": False,
+        "quorum_says": "",
+        "num_sentinels": 1,
+        "num_replicas": 0,
+        "down_after_ms": 30000,
+        "failover_timeout_ms": 180000,
+        "parallel_syncs": 1,
+        "config_epoch": 0,
+        "last_ok_ping_ms": 0,
+        "replicas": [],
+        "sentinels": [],
+    }
+
+
 def masters_in(lines: Sequence[Line]) -> list[dict[str, Any]]:
     """`topology.sentinel.masters` as sentinel.conf has it, of a Sentinel that is down."""
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
         if len(line) >= 5 and line[0].lower() == "monitor" and is_number(line[3]) and is_number(line[4]):
-            found[line[1]] = {
-                "name": line[1],
-                "host": line[2],
-                "port": int(line[3]),
-                "ok": False,
-                "flags": [],
-                "quorum": int(line[4]),
-                "quorum_ok": False,
-                "quorum_says": "",
-                "num_sentinels": 1,
-                "num_replicas": 0,
-                "down_after_ms": 30000,
-                "failover_timeout_ms": 180000,
-                "parallel_syncs": 1,
-                "config_epoch": 0,
-                "last_ok_ping_ms": 0,
-                "replicas": [],
-                "sentinels": [],
-            }
+            found[line[1]] = unseen_master(line[1], line[2], int(line[3]), int(line[4]))
     for line in lines:
         master = found.get(line[1]) if len(line) > 2 else None
         if master is not None:

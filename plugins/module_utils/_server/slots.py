@@ -5,11 +5,20 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Sequence
 
 from .cluster import SLOTS
 
 Ranges = Sequence[Sequence[int]]
+
+
+def key_slot(key: bytes) -> int:
+    """The slot of a key; of what stands in its first braces alone, if anything does."""
+    begin = key.find(b"{")
+    end = key.find(b"}", begin + 1)
+    hashed = key[begin + 1 : end] if begin >= 0 and end > begin + 1 else key
+    return binascii.crc_hqx(hashed, 0) % SLOTS
 
 
 def merged_ranges(slots: Ranges) -> list[list[int]]:

@@ -22,7 +22,7 @@ from .paths import command_line_settings
 from .sentinel import Line, is_number, is_sentinel_conf, master_names, master_result, masters_in, my_id_in
 
 PRIMARY, REPLICA, SENTINEL = "primary", "replica", "sentinel"
-SERVER, FILES, NOTHING = "server", "files", "nothing"
+SERVER, FILES, BACKUP, NOTHING = "server", "files", "backup", "nothing"
 
 _ANNOUNCED = (
     "port",
@@ -219,7 +219,7 @@ def _of_files(instance: Instance) -> dict[str, Any]:
     announced = _announced_in(conf, line)
     known = {"mode": "standalone", "role": PRIMARY, "announced": announced}
     lines: list[Line] = list(conf.all("sentinel")) if conf else []
-    if is_sentinel_conf(lines):
+    if is_sentinel_conf(lines) or _started_as_sentinel(instance):
         own = {f"replica-{each[0].lower()}": each[1] for each in lines if len(each) == 2 and "announce-" in each[0]}
         announced.update(own)
         known.update(mode=SENTINEL, role=SENTINEL, sentinel={"my_id": my_id_in(lines), "masters": masters_in(lines)})
@@ -236,6 +236,13 @@ def _of_files(instance: Instance) -> dict[str, Any]:
     if feeder_words:
         known.update(role=REPLICA, primary=_broken_link(*feeder_words))
     return _result(instance, FILES, known)
+
+
+def _started_as_sentinel(instance: Instance) -> bool:
+    """Whether its unit starts a Sentinel: one that was given a bare sentinel.conf knows nobody yet."""
+    words = list(instance.command)
+    named = "sentinel" in instance.place.service.lower()
+    return named or "--sentinel" in words or (bool(words) and words[0].endswith("-sentinel"))
 
 
 def _broken_link(host: str, port: int) -> dict[str, Any]:

@@ -135,14 +135,19 @@ def _sentinels_of(watches: list[Watch], sentinels: list[Member], book: Book) -> 
 
 
 def _sentinels_by_name(members: list[Member], book: Book) -> set[Member]:
-    """Members that other Sentinels name as Sentinels, and of which nothing else is known."""
+    """Members that other Sentinels name as Sentinels, and which do not know better."""
     found = {
         book.find_text(address, sentinel)
         for sentinel in members
         for master in sentinel.masters
         for address in master["sentinels"]
     }
-    return {member for member in found if member is not None and not member.known}
+    return {member for member in found if member is not None and (not member.known or _bare(member))}
+
+
+def _bare(member: Member) -> bool:
+    """It is down, and its file tells nothing of whom it belongs to."""
+    return not member.live and not member.is_cluster and member.says_primary
 
 
 def _tell_apart(found: list[Group]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._server.facts import parse_version
 from .._server.network import is_loopback
-from .._server.topology import FILES, PRIMARY, REPLICA, SENTINEL, SERVER
+from .._server.topology import BACKUP, FILES, PRIMARY, REPLICA, SENTINEL, SERVER
 
 RUNNING, UNREACHABLE, UNKNOWN = "running", "unreachable", "unknown"
 _DEFAULT_PORT = 6379
@@ -57,8 +57,8 @@ class Member:
 
     @property
     def known(self) -> bool:
-        """There is a word of the server, or of its files."""
-        return self.topology.get("source") in (SERVER, FILES)
+        """There is a word of the server, of its files, or of its backups."""
+        return self.topology.get("source") in (SERVER, FILES, BACKUP)
 
     @property
     def role(self) -> str:

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._errors import RestoreError
-from .._server.cluster import Node, parse_nodes
-from .._server.slots import count, in_words, uncovered
+from .._server.cluster import Node, current_epoch, parse_nodes
+from .._server.slots import count, in_words, merged_ranges, uncovered
 
 _ID = re.compile(r"[0-9a-f]{40}")
 _BUS_OFFSET = 10000
@@ -33,22 +33,33 @@ def nodes_of_result(cluster: Mapping[str, Any]) -> list[Node]:
     mine = next((row for row in cluster["nodes"] if row["id"] == cluster["my_id"]), None)
     head = (mine["primary_id"] or mine["id"]) if mine else ""
     shard = str(cluster.get("shard_id") or "")
+    found = nodes_of_rows(cluster["nodes"])
+    if not shard or not head:
+        return found
+    return [_with_shard(node, shard) if head in (node.identity, node.primary) else node for node in found]
+
+
+def nodes_of_rows(rows: Iterable[Mapping[str, Any]]) -> list[Node]:
+    """The nodes in `topology.cluster.nodes`. A row may tell its `shard_id`.
+
+    Raises KeyError, TypeError and ValueError for what are no such rows.
+    """
     found = []
-    for row in cluster["nodes"]:
-        aux = (("shard-id", shard),) if shard and head in (row["id"], row["primary_id"]) else ()
+    for row in rows:
         replica = row["role"] == "replica"
+        shard = str(row.get("shard_id") or "")
         found.append(
             Node(
                 identity=str(row["id"]),
                 host=str(row["host"]),
                 port=int(row["port"]),
                 flags=frozenset({"slave"} if replica else {"master"}),
-                primary=str(row["primary_id"] or "") if replica else "",
-                slots=tuple((int(first), int(last)) for first, last in row["slots"]),
+                primary=str(row.get("primary_id") or "") if replica else "",
+                slots=tuple((int(first), int(last)) for first, last in row.get("slots") or []),
                 epoch=int(row.get("epoch") or 0),
                 bus_port=int(row.get("bus_port") or 0),
                 hostname=str(row.get("hostname") or ""),
-                aux=aux,
+                aux=(("shard-id", shard),) if shard else (),
             )
         )
     return found
@@ -179,6 +190,31 @@ def _line(node: Node, myself: bool, shards: Mapping[str, str], flavour: str, ver
         address = f"{address},{node.hostname}"
     flags = f"myself,{role}" if myself else role
     return " ".join([node.identity, address, flags, node.primary or "-", "0 0", str(node.epoch), "connected", *slots])
+
+
+def says_the_same(one: str, other: str) -> bool:
+    """Whether two nodes.conf tell a server the same: times, and ids of shards that only one of them knows, aside."""
+    shards = [{n.identity: n.shard_id for n in parse_nodes(text.encode(), "")} for text in (one, other)]
+    both = {name for name in shards[0] if shards[0][name] and shards[1].get(name)}
+    return _told_by(one, both) == _told_by(other, both)
+
+
+def _told_by(text: str, with_shard: set[str]) -> tuple[int, list[tuple[object, ...]]]:
+    rows = [
+        (
+            node.identity,
+            node.where,
+            node.bus_port or node.port + _BUS_OFFSET,
+            sorted(node.flags - {"nofailover"}),
+            node.primary,
+            merged_ranges(node.slots),
+            node.moving,
+            0 if node.is_replica else node.epoch,
+            node.shard_id if node.identity in with_shard else "",
+        )
+        for node in parse_nodes(text.encode(), "")
+    ]
+    return current_epoch(text), sorted(rows, key=lambda row: str(row[0]))
 
 
 def knows_aux(flavour: str, version: tuple[int, ...]) -> bool:

@@ -59,7 +59,7 @@ def _primary(group: Group, watches: Sequence[Watch], book: Book) -> Member | Non
 
 
 def _named_by_sentinels(group: Group, watches: Sequence[Watch], book: Book, *, running: bool) -> Counter[Member]:
-    asked = [(sentinel, master) for sentinel, master in watches if sentinel.running == running]
+    asked = [(s, master) for s, master in watches if (s.running and not master.get("forgotten")) == running]
     named = [book.find(master["host"], master["port"], sentinel) for sentinel, master in asked]
     return Counter(member for member in named if member in group.members)
 
@@ -123,6 +123,11 @@ def _judge(group: Group, primary: Member | None, watches: Sequence[Watch], book:
         group.harm.append(f"{member.name} serves as a primary beside {primary.name if primary else 'nobody'}")
     for sentinel, master in watches:
         if not sentinel.running:
+            continue
+        if master.get("forgotten"):
+            group.harm.append(
+                f"the Sentinel {sentinel.name} was made to forget {master['name']}, and watches it no more"
+            )
             continue
         seen = book.find(master["host"], master["port"], sentinel)
         where = f"{master['host']}:{master['port']}"

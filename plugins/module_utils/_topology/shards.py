@@ -20,7 +20,7 @@ def cluster_group(members: Sequence[Member], book: Book) -> Group:
     teller = best_teller(members)
     rows: Sequence[Row] = teller.cluster["nodes"] if teller else []
     group = Group(_name(rows, members), CLUSTER, list(members))
-    at = _places(rows, teller, members, book)
+    at = places(rows, teller, members, book)
     primaries = {row["id"]: row for row in rows if row["role"] == "primary"}
     for identity, row in primaries.items():
         followers = [each for each in rows if each["primary_id"] == identity and each["role"] == "replica"]
@@ -70,7 +70,7 @@ def _where(row: Row | None) -> str:
     return f"{row['host'] or row['hostname']}:{row['port']}" if row["port"] else f"node {row['id'][:8]}"
 
 
-def _places(rows: Sequence[Row], teller: Member | None, members: Sequence[Member], book: Book) -> dict[str, Member]:
+def places(rows: Sequence[Row], teller: Member | None, members: Sequence[Member], book: Book) -> dict[str, Member]:
     """Which member is which node: by its id, else by its address."""
     by_id = {str(member.cluster["my_id"]): member for member in members if member.cluster.get("my_id")}
     found = {row["id"]: by_id[row["id"]] for row in rows if row["id"] in by_id}

@@ -99,6 +99,16 @@ def require_bytes(place: str, size: int) -> None:
         )
 
 
+def require_within(limit: int | None, size: int) -> None:
+    """Raise RedisBackupError when `size` bytes of data are more than are allowed on the disk."""
+    if limit is not None and size > limit:
+        raise RedisBackupError(
+            f"the data takes {in_mb(size)} on the disk, disk_limit_mb allows {in_mb(limit)}",
+            untouched=_UNTOUCHED,
+            hint="Raise disk_limit_mb",
+        )
+
+
 def confinement(limit: int | None) -> Callable[[], None]:
     """What a throw-away server does before it starts: last in line for the CPU, first for the kernel's OOM killer.
 

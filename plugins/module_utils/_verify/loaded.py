@@ -20,7 +20,7 @@ from .._run import last_words
 from .._server.connection import Server, UnreachableError, parse_info
 from .._server.facts import Facts, parse_modules
 from .._server.throwaway import ThrowawayFailed, Workplace, throwaway, workplace
-from .host import DEFAULT_PLACE, confinement, require_bytes, require_place
+from .host import DEFAULT_PLACE, confinement, require_bytes, require_place, require_within
 from .request import Host
 
 DUMP = "dump.rdb"
@@ -41,11 +41,13 @@ _BLAMES_THE_FILE = re.compile(
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a throw-away server with data may take: a directory in `work_dir`, `memory` bytes, seconds to load."""
+    """What a throw-away server with data may take: a directory in `work_dir`, `memory` bytes, seconds to load, and
+    `disk` bytes."""
 
     work_dir: str = ""
     memory: int | None = None
     wait_timeout: float = 3600.0
+    disk: int | None = None
 
     @property
     def parent(self) -> str:
@@ -100,6 +102,7 @@ def conf_lines(place: Workplace, databases: Mapping[str, Any], *, aof: bool = Fa
 def own_place(host: Host, bounds: Bounds, size: int) -> Iterator[Workplace]:
     """A directory for one throw-away server with `size` bytes of data, which is asked for before it is made."""
     require_place(bounds.parent)
+    require_within(bounds.disk, size)
     with workplace(host.user, bounds.parent) as place:
         require_bytes(bounds.parent, size)  # asked when what a killed run has left is gone
         yield place

@@ -46,9 +46,15 @@ def record_of(finding: Finding, level: str, moment: str, duration_s: float) -> d
 
 
 def write_record(
-    store: Store, instance: str, label: str, finding: Finding, level: str, duration_s: float
+    store: Store,
+    instance: str,
+    label: str,
+    finding: Finding,
+    level: str,
+    duration_s: float,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
-    """Append a record, whole and on disk; its path. Raises RepositoryError.
+    """Append a record, whole and on disk, with what `more` there is to say; its path. Raises RepositoryError.
 
     Names have seconds, and the newest record counts: a second record within one, of whatever level, waits for the next.
     """
@@ -62,7 +68,7 @@ def write_record(
         time.sleep(_PAUSE)
     if MANIFEST not in store.names(place_of(instance, label)):
         raise NotFoundError(f"{store.where(place_of(instance, label))} was removed while it was verified")
-    document = record_of(finding, level, moment, duration_s)
+    document = {**record_of(finding, level, moment, duration_s), **(more or {})}
     store.write(f"{folder}/{name}", json.dumps(document, indent=2, sort_keys=True).encode() + b"\n")
     return f"{folder}/{name}"
 

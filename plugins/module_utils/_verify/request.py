@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._repository.store import Store
 from .choose import Wish
+
+if TYPE_CHECKING:
+    from .loaded import Loaded
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,10 @@ class Host:
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """Verifications of backups of one instance. `host` is asked only where a program is needed. Times are seconds."""
+    """Verifications of backups of one instance. `host` is asked only where a program is needed. Times are seconds.
+
+    `inspect` looks at what a throw-away server has loaded, for whoever wants to know more of it.
+    """
 
     stores: tuple[Store, ...]
     instance: str
@@ -34,6 +40,8 @@ class VerifyRequest:
     work_dir: str = ""
     memory_limit: int | None = None
     wait_timeout: float = 3600.0
+    disk_limit: int | None = None
+    inspect: Callable[[Loaded], None] | None = None
 
 
 @dataclass
@@ -41,6 +49,7 @@ class Finding:
     """What was found out about one copy of a backup.
 
     `problems` are the backup's; then it is not ok. `trouble` is the host's or the repository's, and no verdict.
+    `seconds` tells how long parts of a load took: `fetch`, `load`, `digest`.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -49,6 +58,8 @@ class Finding:
     server: Mapping[str, str] | None = None
     digest: str | None = None
     functions: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    stored_size: int | None = None
 
     @property
     def decided(self) -> bool:

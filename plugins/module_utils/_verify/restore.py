@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+
 from .._aof.manifest import AofManifest
 from .._aof.packed import ENGINE, Opener, Placement, opener_in, place_set
 from .._keys.digest import digest
@@ -32,16 +34,21 @@ def load_data(
     """
     if manifest.document["server"].get("modules"):
         require_loadable(manifest, host.program, built_in_modules(host))
-    bounds = Bounds(request.work_dir, request.memory_limit, request.wait_timeout)
+    bounds = Bounds(request.work_dir, request.memory_limit, request.wait_timeout, request.disk_limit)
     available = available_memory()
     require_memory(manifest, data, bounds.memory, available)
+    begun = time.monotonic()
     with own_place(host, bounds, data.size) as place:
         _fetch(request, host, store, manifest, data, finding, opener_in(place.path))
+        fetched = time.monotonic()
         databases = manifest.document["keys"].get("databases") or {}
         lines = conf_lines(place, databases, aof=data.kind == ENGINE)
         title = (manifest.label, manifest.instance)
         with loaded(host, place, lines, bounds, available, title) as found, found.telling():
+            finding.seconds.update(fetch=fetched - begun, load=time.monotonic() - fetched)
             _ask(found, store, manifest, finding)
+            if request.inspect is not None:
+                request.inspect(found)
 
 
 def _fetch(
@@ -71,7 +78,9 @@ def _ask(found: Loaded, store: Store, manifest: Manifest, finding: Finding) -> N
     server, facts = found.server, found.facts
     before = Counted(facts, found.words)
     finding.problems += count_problems(manifest.document["keys"], before)
+    begun = time.monotonic()
     finding.digest, finding.keys = digest(server)
+    finding.seconds["digest"] = time.monotonic() - begun
     if "number_of_functions" in facts.info:
         finding.functions = facts.number("number_of_functions")
         why = functions_problem(manifest.document, finding.functions)

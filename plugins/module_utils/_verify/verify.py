@@ -121,6 +121,7 @@ def look(request: VerifyRequest, store: Store, label: str) -> Finding:
         manifest = _read(request, store, label, finding)
         if manifest is None:
             return finding
+        finding.stored_size = sum(file.stored_size for file in manifest.files)
         host = _prepare(request, manifest, finding) if request.level != "stored" else None
         for file in manifest.files:
             try:
@@ -193,6 +194,7 @@ def _result(
         "keys": finding.keys,
         "functions": finding.functions,
         "digest": finding.digest,
+        "stored_size": finding.stored_size,
         "duration_s": duration_s,
     }
 

@@ -101,3 +101,13 @@ def test_a_rewrite_by_the_server_in_between_is_survived(own: str) -> None:
 def test_what_redis_reads_is_a_replica_that_answers_nothing() -> None:
     found = {d.name: d.args for d in parse(fence("port 1\nslaveof a 2\n", PRIMARY), "redis.conf")}
     assert found["replicaof"] == ("10.0.0.1", "6379") and found[STALE] == ("no",)
+
+
+@given(LINES)
+def test_a_node_of_a_cluster_is_fenced_without_a_primary(lines: list[str]) -> None:
+    """replicaof is fatal there; all else is as in a replication group."""
+    text = "".join(line + "\n" for line in lines if not line.strip().lower().startswith(("replicaof", "slaveof")))
+    fenced = fence(text)
+    assert is_fenced(fenced) and own_stale(fenced) == "no" and own_primary(fenced) is None
+    assert fence(fenced) == fenced
+    assert unfence(fenced) == text

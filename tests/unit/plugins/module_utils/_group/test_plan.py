@@ -211,8 +211,8 @@ def test_the_work_is_shared() -> None:
     members.append(sentinel(7, 5, name="x"))
     found = recovery_work(groups(members), members)
     assert found["work"] == {
-        "h1": [{"name": "h1-6379", "group": "shop"}],
-        "h3": [{"name": "h3-6379", "group": ""}],
+        "h1": [{"name": "h1-6379", "group": "shop", "kind": "replication"}],
+        "h3": [{"name": "h3-6379", "group": "", "kind": ""}],
     }
     assert any("h4" in words for words in found["left_over"])
     assert any("x: none of" in words for words in found["left_over"])
@@ -229,3 +229,31 @@ def test_a_later_look_replaces_what_was_known() -> None:
     assert found[0]["instance"] == now and found[0]["reachable"]
     assert not found[1]["reachable"] and found[1]["error"] == "cut"
     assert group_of(groups(members), "h2-6379")["kind"] == "replication" and group_of([], "x") == {}
+
+
+def without(watcher: Member, *kept: dict[str, Any]) -> Member:
+    """The Sentinel with these primaries only."""
+    watcher["instance"]["topology"]["sentinel"]["masters"] = list(kept)
+    return watcher
+
+
+def test_a_sentinel_that_knows_nothing_watches_as_the_others_do() -> None:
+    watching = sentinels(1, 2, down_after_ms=30_000, failover_timeout_ms=180_000, parallel_syncs=1)
+    without(watching[2])
+    found = plan([primary(1, 2), replica(2, 1), *watching], {1: OK})
+    idle = found["sentinels"][2]
+    assert found["action"] == "feed" and "watches nothing" in idle["needs"] and not idle["watches"]
+    assert idle["like"]["quorum"] == 2 and idle["like"]["down_after_ms"] > 0
+    assert not any(each["needs"] or each["like"] for each in found["sentinels"][:2])
+
+
+def test_a_sentinel_that_was_made_to_forget_is_found_by_what_was_written_down() -> None:
+    watching = sentinels(1, 2)
+    for each in watching:
+        (master,) = each["instance"]["topology"]["sentinel"]["masters"]
+        without(each, {**master, "ok": False, "flags": [], "quorum_ok": False, "forgotten": True})
+    found = plan([primary(1, 2), replica(2, 1), *watching], {1: OK})
+    assert found["action"] == "feed" and found["master_name"] == "shop"
+    assert all("made to forget" in each["needs"] and each["watches"] for each in found["sentinels"])
+    (group,) = groups([primary(1, 2), replica(2, 1), *watching])
+    assert any("watches it no more" in words for words in group["findings"])

@@ -49,12 +49,9 @@ def test_a_check_as_result() -> None:
     assert Check("a", True, 1, 2).as_result() == {"name": "a", "ok": True, "found": 1, "wanted": 2}
 
 
-@pytest.mark.parametrize(
-    ("info", "words"), [({"role": "slave"}, "a replica takes no writes"), ({"redis_mode": "cluster"}, "another node")]
-)
-def test_where_no_probe_can_be_written(info: dict[str, str], words: str) -> None:
-    check = probe(Server(Login(unix_socket="/nonexistent")), Facts(info))
-    assert check.ok and words in check.found
+def test_where_no_probe_can_be_written() -> None:
+    check = probe(Server(Login(unix_socket="/nonexistent")), Facts({"role": "slave"}))
+    assert check.ok and "a replica takes no writes" in check.found
 
 
 def test_options() -> None:

@@ -293,3 +293,157 @@ def test_nothing_there(state: HostState) -> None:
     result = run(state, store)
     assert (result.changed, result.failed, result.as_result()["kept"]) == (False, {}, [])
     assert store.contents == {}
+
+
+# --- several instances that belong together ---
+
+THIRDS = ([0, 5460], [5461, 10922], [10923, 16383])
+GROUP = [["db-6379", "db2-6379"]]
+CLUSTER = [["db-6379", "db2-6379"], ["db3-6379"], ["db4-6379"]]
+
+
+def known(state: HostState, *names: str) -> None:
+    for name in names:
+        state.write(name, UUID)
+
+
+def shelf_of(instance: str, store: Shelf, days: list[int], **over: Any) -> list[str]:
+    write_identity(store, instance, UUID)
+    return [
+        put(store, T0 + day * DAY, instance=instance, **{"serial": serial + 1, **over})
+        for serial, day in enumerate(days)
+    ]
+
+
+def run_for(
+    instance: str, state: HostState, store: Store, shards: list[list[str]], policy: Policy, **over: Any
+) -> PruneResult:
+    return prune(PruneRequest([store], instance, {store.name: policy}, state, shards=shards, **over))
+
+
+def test_members_that_took_turns(state: HostState) -> None:
+    """Each run removes what carries its own name, whoever comes first; check mode tells the same."""
+    known(state, "db2-6379")
+    store = Shelf()
+    one = shelf_of(NAME, store, [0, 1, 2, 6])
+    two = shelf_of("db2-6379", store, [3, 4, 5, 7, 8])
+    policy = Policy(last=3, minimum_verified=0)
+    dry = [run_for(name, state, store, GROUP, policy, check_mode=True) for name in (NAME, "db2-6379")]
+    assert [each.as_result()["removed"] for each in dry] == [one[:3], two[:3]]
+    wet = [run_for(name, state, store, GROUP, policy) for name in ("db2-6379", NAME)]
+    assert [each.as_result() for each in reversed(wet)] == [each.as_result() for each in dry]
+    assert (store.names(FOLDER), store.names("db2-6379/backup")) == (one[3:], two[3:])
+    assert not any(run_for(name, state, store, GROUP, policy).changed for name in (NAME, "db2-6379"))
+    assert wet[0].repositories[0].kept.keys() == set(two[3:])
+
+
+def test_a_suspect_of_another_member_holds_all(state: HostState) -> None:
+    """A server that came up empty and is backed up for the first time: what others hold tells that it is."""
+    store = Shelf()
+    shelf_of(NAME, store, [0, 1, 2, 3])
+    (bad,) = shelf_of("db2-6379", store, [4], keys={"total": 0, "expires": 0})
+    found = run_for(NAME, state, store, GROUP, Policy(last=1)).as_result()
+    assert found["removed"] == []
+    blocked = found["repositories"][0]["blocked"]
+    assert blocked.startswith(f"of db2-6379, {bad} is suspect and not acknowledged: it holds 0 keys")
+    assert f" of {NAME} before it 100" in blocked
+
+
+def cluster(store: Shelf, nights: list[tuple[int, ...]]) -> None:
+    """Sets, of which each night has these shards."""
+    names = (NAME, "db3-6379", "db4-6379")
+    for name in names:
+        write_identity(store, name, UUID)
+    for night, numbers in enumerate(nights):
+        for number in numbers:
+            part = {"id": f"set-{night}", "shards": 3, "shard": f"s{number}", "slots": [list(THIRDS[number])]}
+            put(store, T0 + night * DAY + number, instance=names[number], serial=night + 1, set=part)
+
+
+def left(store: Shelf) -> list[int]:
+    """How many backups each instance has."""
+    return [len(store.names(f"{name}/backup")) for name in (NAME, "db3-6379", "db4-6379")]
+
+
+@pytest.mark.parametrize("shards", [CLUSTER, []])
+def test_sets_go_whole_and_those_that_are_not_go_first(state: HostState, shards: list[list[str]]) -> None:
+    """Also where nobody says who belongs together: the parts of a set are searched for."""
+    known(state, "db3-6379", "db4-6379")
+    store = Shelf()
+    cluster(store, [(0, 1, 2), (0, 1, 2), (0, 2), (0, 1, 2), (1,), (0, 1, 2)])
+    policy = Policy(last=3, minimum_verified=0)
+    dry = run_for("db3-6379", state, store, shards, policy, check_mode=True)
+    assert len(dry.as_result()["removed"]) == 2
+    for name in ("db4-6379", NAME, "db3-6379"):
+        run_for(name, state, store, shards, policy)
+    assert left(store) == [3, 3, 3]
+    assert not any(run_for(name, state, store, shards, policy).changed for name in (NAME, "db3-6379", "db4-6379"))
+
+
+def test_a_damaged_part_holds_its_set(state: HostState) -> None:
+    """It may be mended from another copy: then the others are needed."""
+    known(state, "db3-6379", "db4-6379")
+    store = Shelf()
+    cluster(store, [(0, 1, 2)] * 4)
+    first = store.names("db3-6379/backup")[0]
+    store.contents[f"db3-6379/backup/{first}/manifest.json"] += b"x"
+    for name in (NAME, "db3-6379", "db4-6379"):
+        found = run_for(name, state, store, CLUSTER, Policy(last=1, minimum_verified=0)).as_result()
+        assert len(found["removed"]) == 2
+        reason = found["kept"][0]["reasons"][0]
+        assert reason.endswith("cannot be used") if name != "db3-6379" else reason.startswith("cannot be used")
+    assert left(store) == [2, 2, 2]
+
+
+def test_a_part_that_is_locked_holds_its_set(state: HostState) -> None:
+    known(state, "db3-6379", "db4-6379")
+    store = Shelf()
+    cluster(store, [(0, 1, 2)] * 4)
+    held = store.names("db3-6379/backup")[0]
+    store.held[f"db3-6379/backup/{held}/dump.rdb.zst"] = "locked: it is under a legal hold"
+    for name in (NAME, "db3-6379", "db4-6379"):
+        run_for(name, state, store, CLUSTER, Policy(last=1, minimum_verified=0))
+    assert left(store) == [2, 2, 2]
+
+
+def test_a_repository_of_one_host_alone(state: HostState) -> None:
+    """The other shards' backups lie elsewhere: no set is whole here, and the rules count what there is."""
+    store = Shelf()
+    cluster(store, [(0,)] * 6)
+    found = run_for(NAME, state, store, CLUSTER, Policy(last=4, minimum_verified=0))
+    assert len(found.as_result()["removed"]) == 2
+
+
+def test_slots_that_were_moved_away_make_no_suspect(state: HostState) -> None:
+    store = Shelf()
+    write_identity(store, NAME, UUID)
+
+    def store_part(night: int, last: int, keys: int) -> None:
+        part = {"id": f"set-{night}", "shards": 1, "shard": "s", "slots": [[0, last]]}
+        put(store, T0 + night * DAY, serial=night + 1, set=part, keys={"total": keys, "expires": 0})
+
+    policy = Policy(last=1, minimum_verified=0)
+    for night, (last, keys) in enumerate([(16383, 100), (16383, 100), (5460, 30)]):
+        store_part(night, last, keys)
+    assert not run_for(NAME, state, store, [], policy, check_mode=True).warnings
+    store_part(3, 5460, 2)
+    assert "is suspect" in run_for(NAME, state, store, [], policy, check_mode=True).warnings[0]
+
+
+def test_the_archive_reaches_as_far_back_as_the_shard(state: HostState) -> None:
+    """The primary ships its AOF while its replica is backed up; what stays as the newest of a name does not count."""
+    known(state, "db2-6379")
+    store = Shelf()
+    (stale,) = shelf_of(NAME, store, [-90])
+    shelf_of("db2-6379", store, [0, 1, 2, 3, 4])
+    epochs = [f"202611{18 + day:02}T000000Z-{day + 1}-0000000{day}" for day in range(5)]
+    store.contents.update(
+        {f"{NAME}/archive/{epoch}/appendonly.aof.1.base.rdb/{0:016d}-last.zst": b"1234" for epoch in epochs}
+    )
+    dry = run_for(NAME, state, store, GROUP, Policy(last=2, minimum_verified=0), check_mode=True)
+    found = run_for(NAME, state, store, GROUP, Policy(last=2, minimum_verified=0))
+    assert dry.repositories[0].epochs == found.repositories[0].epochs == epochs[:3]
+    assert found.repositories[0].kept == {stale: [f"the newest good one of {NAME}"]}
+    assert store.names(f"{NAME}/archive") == epochs[3:]
+    alone = run_for(NAME, state, store, [], Policy(last=2, minimum_verified=0), check_mode=True)
+    assert alone.repositories[0].epochs == []

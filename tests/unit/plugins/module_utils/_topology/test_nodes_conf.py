@@ -23,6 +23,7 @@ from ansible_collections.globalscope.redis_backup.plugins.module_utils._topology
     nodes_of_text,
     placed,
     sane_epochs,
+    says_the_same,
     why_not,
     with_shard_ids,
 )
@@ -173,3 +174,20 @@ def test_what_is_composed_reads_back(ids: list[str], shards: int, epochs: list[i
     primaries = [each for each in seen[0] if not each.is_replica]
     assert len({each.epoch for each in primaries}) == len(primaries)
     assert len({each.shard_id for each in seen[0]}) == len(primaries)
+
+
+def test_files_that_say_the_same() -> None:
+    """What a server writes of its own, times above all, is no difference; what it would start with is."""
+    nodes = at_rest(nodes_of_text(TEXT))
+    text = compose(nodes, C, flavour="valkey", version=(9, 1, 2), current_epoch=4)
+    assert says_the_same(text, text.replace(" 0 0 4 ", " 0 1795456423000 4 ").replace(",db1", ","))
+    assert says_the_same(text, compose(nodes, C, flavour="redis", version=(7, 0), current_epoch=4))
+    for old, new in (
+        ("currentEpoch 4", "currentEpoch 5"),
+        ("0-99", "0-98"),
+        ("myself,slave", "slave"),
+        ("10.0.0.2:6379", "10.0.0.2:6380"),
+        ("connected 100 102-16383", f"connected 100 102-16383 [100->-{A}]"),
+        ("6" * 40, "9" * 40),
+    ):
+        assert old in text and not says_the_same(text, text.replace(old, new))
