@@ -41,6 +41,12 @@ options:
     description: Data counts as lost when the server holds less than this share of the lasting keys in its newest backup.
     type: float
     default: 0.5
+  examine:
+    description:
+      - Whether to look closely at a server that is down, with what it would load, which is read once, and the end of its log; and
+        to tell the RV(ways) out. To ask again and again whether it is back, V(false) does.
+    type: bool
+    default: true
 seealso:
   - module: globalscope.redis_backup.redis_restore
 """
@@ -74,6 +80,29 @@ damage:
   type: list
   elements: dict
   sample: [{"kind": "down", "says": "the server is down (connection refused); no data is left"}]
+findings:
+  description:
+    - What else was found, in words. It explains RV(damage), or keeps a server from starting, and does not by itself mean that
+      data is lost.
+    - C(kind) is V(bare), V(config), V(acl), V(disk_full), V(permission), V(memory), V(port), V(crash), V(aof_torn),
+      V(aof_damaged), V(rdb_damaged), V(too_new), V(data_missing), V(save_failed) or V(aof_write_failed).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"kind": "aof_torn", "says": "the AOF /var/lib/redis/appendonlydir is torn at its end"}]
+ways:
+  description:
+    - The ways out that the material allows, the smallest loss first; those whose loss nobody can tell in seconds come last.
+    - C(way) is V(start), V(repair_aof), V(replay), V(restore) or V(import). C(loses_seconds) are writes of so many seconds before
+      RV(failed_at), V(null) where that is not known. C(says) tells why, C(how) what to do.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - way: restore
+      loses_seconds: 199.0
+      says: the backup 20261122T235141Z_rdb holds the data of 2026-11-22T23:51:41Z, 3 min 19 s before the failure
+      how: disaster_recovery.yml
 holds_data:
   description: Whether a recovery would put aside data that may still be worth something.
   returned: success
@@ -184,6 +213,7 @@ def main() -> None:
                 "at": {"type": "str"},
                 "failed_at": {"type": "str"},
                 "shrink_ratio": {"type": "float", "default": 0.5},
+                "examine": {"type": "bool", "default": True},
             },
         ),
         supports_check_mode=True,
@@ -200,6 +230,7 @@ def main() -> None:
             failed_at=moment(params["failed_at"]),
             shrink_ratio=params["shrink_ratio"],
             state_dir=params["state_dir"],
+            examine=params["examine"],
         )
         found = find_instance(login_of(params), place, may_be_down=True)
         module.exit_json(changed=False, actions=[], **assess(found, question))

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._config.quoting import ENCODING, ERRORS
 from .._config.writes import are_closed
 from .._errors import RepositoryError
 from .._live.remains import live_remains
-from .._repository.catalog import list_backups, readable_stores
+from .._repository.archived import listed, whole_epochs
+from .._repository.catalog import list_backups, list_exports, readable_stores
 from .._repository.choose import choose, passed_over
 from .._repository.entry import Entry
 from .._repository.manifest import Manifest
@@ -27,14 +29,17 @@ from .._server.describe import describe
 from .._server.instance import Instance
 from .._times import now, to_iso
 from .damage import failure_time, find_damage, holds_data
+from .examine import Examination, examine
 from .remains import data_files, unit_exit_time
+from .ways import Material, ways_out
 
 
 @dataclass(frozen=True)
 class Question:
     """What is asked: which backups count, and when the instance failed if that is known. Times are UTC seconds.
 
-    `others` hold the same data: whose backup has the newest counts.
+    `others` hold the same data: whose backup has the newest counts. With `examine` the files of a server that is
+    down are read, to tell whether they would load.
     """
 
     stores: Sequence[Store]
@@ -45,6 +50,25 @@ class Question:
     failed_at: float | None = None
     shrink_ratio: float = SHRINK_RATIO
     state_dir: str = ""
+    examine: bool = True
+
+
+def _archived_to(question: Question, stores: Sequence[Store]) -> float | None:
+    """When the newest object of an archive that recovery can begin in was stored; None where there is none."""
+    found = []
+    for store in stores:
+        with contextlib.suppress(RepositoryError):
+            objects = listed(store, question.source_instance)
+            if any(whole_epochs(name for name, _each in objects).values()):
+                found.append(max(each.modified for _name, each in objects))
+    return max(found, default=None)
+
+
+def _exported(question: Question, stores: Sequence[Store]) -> tuple[str, float] | None:
+    """The newest usable export of keys, and when it was made."""
+    entries = list_exports(stores, question.source_instance, errors={})
+    known = [(e.label, e.manifest.snapshot_time) for e in entries if e.usable and e.manifest is not None]
+    return max(known, key=lambda each: each[1], default=None)
 
 
 def _chosen(question: Question, stores: Sequence[Store]) -> tuple[Entry | None, str, list[str]]:
@@ -112,9 +136,7 @@ def _relatives(manifest: Manifest | None) -> list[dict[str, str]]:
     """Those with whom the server shared its data when the backup was made: a server that is down does not tell."""
     if manifest is None:
         return []
-    return [
-        {"address": address, "role": role, "label": manifest.label} for role, address in relatives_of(manifest)
-    ]
+    return [{"address": address, "role": role, "label": manifest.label} for role, address in relatives_of(manifest)]
 
 
 def assess(instance: Instance, question: Question) -> dict[str, Any]:
@@ -156,12 +178,21 @@ def assess(instance: Instance, question: Question) -> dict[str, Any]:
         snapshot=manifest.snapshot_time if manifest else None,
         present=now(),
     )
+    looked = examine(instance) if question.examine else Examination()
+    kinds = tuple(dict.fromkeys(d.kind for d in damage))
+    material = Material(when, kinds, looked.findings, looked.own)
+    if damage and question.examine:
+        taken = (entry.label, manifest.snapshot_time) if entry is not None and manifest is not None else None
+        archived, exported = _archived_to(question, stores), _exported(question, stores)
+        material = replace(material, archived_to=archived, backup=taken, exported=exported)
     rpo = None
     if manifest is not None:
         rpo = max(round(when - manifest.snapshot_time, 1), 0.0)
     return {
         "healthy": not damage,
         "damage": [{"kind": d.kind, "says": d.says} for d in damage],
+        "findings": [{"kind": d.kind, "says": d.says} for d in looked.findings],
+        "ways": [each.as_result() for each in ways_out(material) if question.examine],
         "holds_data": holds,
         "data_files": [{"name": f.name, "size": f.size, "modified": to_iso(f.mtime)} for f in files or []],
         "failed_at": to_iso(when),

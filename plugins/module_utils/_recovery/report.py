@@ -77,6 +77,8 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
         "failed_at": assessment.get("failed_at"),
         "failed_at_source": assessment.get("failed_at_source"),
         "damage": list(assessment.get("damage", [])),
+        "findings": list(assessment.get("findings", [])),
+        "ways": list(assessment.get("ways", [])),
         "passed_over": list(assessment.get("passed_over", [])),
         "repository_problems": dict(assessment.get("repository_problems", {})),
         "backup": {

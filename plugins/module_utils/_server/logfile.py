@@ -23,16 +23,20 @@ def telling_lines(text: str, limit: int = 3) -> list[str]:
     return found[-limit:]
 
 
-def reasons(path: str | None, limit: int = 3) -> str:
-    """The telling last lines of the log `path` as half a sentence; empty where it cannot be read."""
-    if not path or not os.path.isabs(path):
+def tail(path: str | None) -> str:
+    """The end of the log `path`; empty where it cannot be read, or is no file."""
+    if not path or not os.path.isabs(path) or not os.path.isfile(path):
         return ""
     try:
         with open(path, "rb") as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(stream.tell() - _TAIL_BYTES, 0))
-            text = stream.read().decode("utf-8", "replace")
+            return stream.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    lines = telling_lines(text, limit)
+
+
+def reasons(path: str | None, limit: int = 3) -> str:
+    """The telling last lines of the log `path` as half a sentence; empty where it cannot be read."""
+    lines = telling_lines(tail(path), limit)
     return f" (its log says: {' | '.join(lines)})" if lines else ""
