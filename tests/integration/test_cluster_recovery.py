@@ -169,6 +169,35 @@ def test_a_failover_is_waited_for(version: Build, make_server: Any, tmp_path: Pa
 
 
 @pytest.mark.long
+def test_replicas_are_promoted_when_an_operator_says_so(
+    version: Build, make_server: Any, tmp_path: Path, age_key: AgeKey
+) -> None:
+    """Two primaries of three are lost with their files: no majority promotes, and their replicas hold newer data."""
+    site = backed_up(version, make_server, tmp_path, age_key, save="3600 1")
+    nodes = site.nodes
+    site.write({f"newer:{number}": "1" for number in range(30)})
+    live = site.values()
+    ids = [identity(node) for node in nodes]
+    site.lose(nodes[0], nodes[1])
+    quickly = {"redis_disaster_recovery_failover_wait": 5}
+    refused = site.play("disaster_recovery", quickly)
+    assert refused.rc != 0 and "redis_disaster_recovery_promote=" in refused.stdout
+    assert nodes[0].pid is None and nodes[1].pid is None
+
+    chosen = [site.name(nodes[3]), site.name(nodes[4])]
+    watcher = NodeWatcher(nodes)
+    with watcher.watching():
+        result = site.play("disaster_recovery", {**quickly, "redis_disaster_recovery_promote": chosen}).ok()
+    assert watcher.empty == [], result.stdout
+    site.nodes[:] = [nodes[3], nodes[4], nodes[2], nodes[0], nodes[1], nodes[5]]
+    assert site.values() == live, result.stdout
+    assert [identity(node) for node in site.nodes] == [ids[number] for number in (3, 4, 2, 0, 1, 5)]
+    site.whole()
+    assert site.report()["outcome"] == "promoted"
+    assert site.play("disaster_recovery").ok().changed == 0
+
+
+@pytest.mark.long
 def test_files_that_are_left_are_not_put_aside_unasked(
     version: Build, make_server: Any, tmp_path: Path, age_key: AgeKey
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from support.dataset import load_multiframe
 from support.machine import AgeKey
 from support.modules import run_module
+from support.pages import outline
 from support.plays import playbook_path, run_playbook
 from support.servers import BUILD_NAMES, Build, RedisProcess, build_named
 from support.sites import Site
@@ -91,6 +92,8 @@ def test_a_lost_server_comes_back_equal(
     assert all(check["ok"] for check in report["checks"]) and report["checks"]
     assert any(check["name"] == "probe" for check in report["checks"])
     assert list(site.reports.glob("*.md")), result.stdout
+    (page,) = site.reports.glob("*.html")
+    assert set(outline(page)) >= {"What was lost", "Time line", "Checks", "Lessons"}
     server.client().set("writes", "are open again")
 
     again = site.play("disaster_recovery").ok()

@@ -77,6 +77,7 @@ def recovery_report(run: Mapping[str, Any]) -> dict[str, Any]:
         "failed_at": assessment.get("failed_at"),
         "failed_at_source": assessment.get("failed_at_source"),
         "damage": list(assessment.get("damage", [])),
+        "keys_before": (assessment.get("instance") or {}).get("keys"),
         "findings": list(assessment.get("findings", [])),
         "ways": list(assessment.get("ways", [])),
         "passed_over": list(assessment.get("passed_over", [])),
