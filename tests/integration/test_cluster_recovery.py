@@ -133,6 +133,23 @@ def test_replicas_alone_are_lost(version: Build, make_server: Any, tmp_path: Pat
 
 
 @pytest.mark.long
+def test_a_primary_came_back_as_a_stranger(version: Build, make_server: Any, tmp_path: Path, age_key: AgeKey) -> None:
+    """A shard lost its files, and its primary was started again at once: empty, with an identity that nobody knows."""
+    site = backed_up(version, make_server, tmp_path, age_key, save="3600 1")
+    nodes = site.nodes
+    ids = [identity(node) for node in nodes]
+    live = site.values()
+    site.lose(nodes[1], nodes[4])
+    nodes[1].start()
+    assert identity(nodes[1]) != ids[1]
+    result = site.play("disaster_recovery").ok()
+    assert site.values() == live and [identity(node) for node in nodes] == ids, result.stdout
+    site.whole()
+    assert [shard["action"] for shard in site.report()["shards"]] == ["none", "recover", "none"]
+    assert site.play("disaster_recovery").ok().changed == 0
+
+
+@pytest.mark.long
 def test_a_shard_is_emptied_while_it_runs(version: Build, make_server: Any, tmp_path: Path, age_key: AgeKey) -> None:
     """FLUSHALL, copied by the replica: the other shards keep what is newer than the backup, nobody fails over."""
     site = backed_up(version, make_server, tmp_path, age_key, appendonly="yes")
