@@ -11,6 +11,7 @@ import random
 import re
 import threading
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,23 @@ def test_a_primary_came_back_as_a_stranger(version: Build, make_server: Any, tmp
     site.whole()
     assert [shard["action"] for shard in site.report()["shards"]] == ["none", "recover", "none"]
     assert site.play("disaster_recovery").ok().changed == 0
+
+
+@pytest.mark.long
+def test_the_set_before_a_time_is_taken(version: Build, make_server: Any, tmp_path: Path, age_key: AgeKey) -> None:
+    """Two sets, and a mistake between them: all shards come back as the older one has them."""
+    site = backed_up(version, make_server, tmp_path, age_key, save="3600 1")
+    wanted = site.values()
+    time.sleep(1.1)  # the next second begins: a time is told in seconds
+    before = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time.sleep(1.1)
+    site.write({f"mistaken:{number}": "1" for number in range(30)})
+    site.play("backup").ok()
+    site.lose(*site.nodes)
+    result = site.play("disaster_recovery", {"redis_disaster_recovery_at": before}).ok()
+    assert site.values() == wanted, result.stdout
+    site.whole()
+    assert len({shard["backup"]["set"] for shard in site.report()["shards"]}) == 1
 
 
 @pytest.mark.long
