@@ -148,6 +148,15 @@ def test_the_dump_is_cut_short(snapshots: Scene) -> None:
     assert kinds(found) == ["rdb_damaged"] and str(dump) in says(found) and ways(found) == ["restore"]
 
 
+def test_what_is_no_file_is_not_waited_for(snapshots: Scene) -> None:
+    snapshots.server.kill()
+    dump = snapshots.server.data_dir / "dump.rdb"
+    dump.unlink()
+    os.mkfifo(dump)
+    found = snapshots.assess()
+    assert kinds(found) == ["rdb_damaged"] and "is no file" in says(found) and ways(found) == ["restore"]
+
+
 def test_a_whole_dump_loses_what_came_after_it(snapshots: Scene) -> None:
     snapshots.server.kill()
     found = snapshots.assess()

@@ -197,6 +197,8 @@ def aof_verdict(report: AofReport, path: str) -> OwnData:
 
 def _refused(path: str, flavour: str, version: tuple[int, ...]) -> str:
     """Why the server would refuse an RDB by its format alone; empty where it would not, or where it is none."""
+    if not os.path.isfile(path):
+        return ""
     with contextlib.suppress(OSError, DamagedError):
         with open(path, "rb") as stream:
             header = parse_header(stream.read(HEADER_BYTES), path)
@@ -208,6 +210,8 @@ def _refused(path: str, flavour: str, version: tuple[int, ...]) -> str:
 
 
 def _rdb(path: str, program: str, flavour: str, version: tuple[int, ...]) -> OwnData:
+    if not os.path.isfile(path):
+        return OwnData("rdb", DAMAGED, f"{path} is no file")
     with open(path, "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         head = stream.read(HEADER_BYTES)

@@ -51,6 +51,8 @@ def data_files(instance: Instance) -> list[DataFile] | None:
         if os.path.isdir(top):
             paths = [os.path.join(root, name) for root, _dirs, names in os.walk(top) for name in names]
         for path in paths:
+            if not os.path.isfile(path):  # a pipe would be waited for
+                continue
             try:
                 with open(path, "rb") as stream:
                     head, stat = stream.read(HEADER_BYTES), os.fstat(stream.fileno())
