@@ -85,7 +85,7 @@ findings:
     - What else was found, in words. It explains RV(damage), or keeps a server from starting, and does not by itself mean that
       data is lost.
     - C(kind) is V(bare), V(config), V(acl), V(disk_full), V(permission), V(memory), V(port), V(crash), V(aof_torn),
-      V(aof_damaged), V(rdb_damaged), V(too_new), V(data_missing), V(save_failed) or V(aof_write_failed).
+      V(aof_damaged), V(rdb_damaged), V(too_new), V(data_missing), V(files_gone), V(save_failed) or V(aof_write_failed).
   returned: success
   type: list
   elements: dict

@@ -112,6 +112,17 @@ def test_the_data_directory_is_gone(scene: Scene) -> None:
     assert [d["kind"] for d in found["damage"]] == ["down"] and "no data is left" in found["damage"][0]["says"]
 
 
+@pytest.mark.parametrize("part", ["data", "data/appendonlydir"])
+def test_files_are_removed_while_it_runs(scene: Scene, part: str) -> None:
+    """It serves on, and its memory is all there is: that is told, and saved by what is proposed."""
+    shutil.rmtree(scene.server.directory / part)
+    found = scene.assess()
+    assert found["healthy"] and kinds(found) == ["files_gone"] and "do not stop it" in says(found)
+    own = {name: value for name, value in scene.params.items() if name != "repositories"}
+    saved = run_module("redis_secure", {**own, "snapshot_timeout": 60})["secured"]
+    assert saved["snapshot"]["keys"] == KEYS + 1
+
+
 def test_the_end_of_the_aof_is_torn(layout: Build, make_server: Any, tmp_path: Path) -> None:
     scene = Scene(make_server(layout, conf={"appendonly": "yes", "appendfsync": "always"}), tmp_path)
     scene.server.kill()

@@ -18,6 +18,7 @@ from .._aof.check import DAMAGED, SOUND, TORN, AofReport, check_set
 from .._aof.parts import open_set
 from .._errors import DamagedError, ProgramError, RedisBackupError
 from .._files import free_bytes
+from .._server.facts import Facts
 from .._server.instance import Instance
 from .._server.logfile import tail
 from .._server.programs import program_version, unit_properties
@@ -79,7 +80,28 @@ def _of_running(instance: Instance) -> Iterator[Damage]:
         yield Damage("save_failed", f"its last background save failed{reason}")
     if facts.info.get("aof_last_write_status") == "err":
         yield Damage("aof_write_failed", f"it cannot write its AOF{reason}")
+    gone = _files_gone(instance, facts)
+    if gone:
+        yield Damage(
+            "files_gone",
+            f"{gone}: all of the data is in its memory alone; do not stop it before redis_secure has saved it, "
+            "with a snapshot_timeout",
+        )
     yield from _disk(instance)
+
+
+def _files_gone(instance: Instance, facts: Facts) -> str:
+    """Which files were removed under a server on this host, in words. The paths of a container mean nothing here."""
+    directory = instance.paths.dir
+    try:
+        where = os.readlink(f"/proc/{facts.number('process_id')}/cwd")
+    except OSError:
+        return ""
+    if where.endswith(" (deleted)"):  # CONFIG GET dir answers with an empty text then
+        return f"the directory {where[: -len(' (deleted)')]} was removed while it runs"
+    if where == os.path.realpath(directory) and facts.info.get("aof_enabled") == "1" and not instance.paths.has_aof:
+        return f"its AOF in {directory} was removed while it runs"
+    return ""
 
 
 def _disk(instance: Instance) -> Iterator[Damage]:
