@@ -161,6 +161,9 @@ def _decide(view: View, shard: Lost) -> None:
         return
     shard.holders = [member for member in shard.everybody if _holds(view, shard, member)]
     if chosen is not None and (chosen in shard.holders or primary is None or not workable(primary)):
+        if chosen not in shard.holders and _unconfirmed(shard, wish):
+            shard.action, shard.why = REFUSE, _words_of_choice(view, shard)
+            return
         shard.target = chosen
         shard.action = PROMOTE if chosen in shard.holders else RECOVER
         return
@@ -168,14 +171,18 @@ def _decide(view: View, shard: Lost) -> None:
     if any(member.running for member in others) and not _runs(primary) and _majority(view) and not wish.waited:
         shard.action, shard.why = WAIT, f"{_named(shard)}: the cluster is given time to fail over"
         return
-    doubtful = [member.name for member in shard.holders if member.name not in wish.confirm]
-    if doubtful:
+    if _unconfirmed(shard, wish):
         shard.action, shard.why = REFUSE, _words_of_choice(view, shard)
         return
     if primary is not None and workable(primary):
         shard.action, shard.target = RECOVER, primary
         return
     _without_primary(shard, wish)
+
+
+def _unconfirmed(shard: Lost, wish: Wish) -> bool:
+    """Whether somebody holds data of which nobody has said that it may be put aside."""
+    return any(member.name not in wish.confirm for member in shard.holders)
 
 
 def _without_primary(shard: Lost, wish: Wish) -> None:
@@ -262,9 +269,8 @@ def _words_of_choice(view: View, shard: Lost) -> str:
         ways.append(f"to make {best.name} its primary, run again with redis_disaster_recovery_promote={best.name}")
     names = [member.name for member in shard.holders]
     ways.append(f"to put all of that aside and recover from the backup, run again with {confirmation(names)}")
-    return (
-        f"{_named(shard)} does not serve as it should, and nodes of it hold data: {held}. Either {'; or '.join(ways)}"
-    )
+    state = "serves, and is to be recovered by force" if _serves(view, shard) else "does not serve as it should"
+    return f"{_named(shard)} {state}, and nodes of it hold data: {held}. Either {'; or '.join(ways)}"
 
 
 def _what_it_holds(view: View, member: Member) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from .._server.cluster import node_result
@@ -25,7 +25,8 @@ def settled_table(
     """
     views = [member.cluster for member in members if member.cluster.get("nodes")]
     views += [table["cluster"] for table in tables]
-    cluster = {**cluster, "nodes": [_addressed(row, views) for row in cluster["nodes"]]}
+    taken = {(row["host"], row["port"]) for row in cluster["nodes"] if row["port"]}
+    cluster = {**cluster, "nodes": [_addressed(row, views, taken) for row in cluster["nodes"]]}
     known = [nodes_of_result(each) for each in [cluster, *views]]
     nodes, _epoch = sane_epochs(with_shard_ids(at_rest(known[0]), known), int(cluster.get("epoch") or 0))
     told = {str(row["id"]): str(row.get("shard_id") or "") for row in cluster["nodes"]}
@@ -36,13 +37,15 @@ def settled_table(
     return rows
 
 
-def _addressed(row: Mapping[str, Any], views: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """A row with an address: the nodes forget that of one which came back as another."""
+def _addressed(
+    row: Mapping[str, Any], views: Sequence[Mapping[str, Any]], taken: Collection[tuple[Any, Any]]
+) -> Mapping[str, Any]:
+    """A row with an address: the nodes forget that of one which came back as another, who may have it now."""
     if row["port"]:
         return row
     for view in views:
         for other in view["nodes"]:
-            if other["id"] == row["id"] and other["port"]:
+            if other["id"] == row["id"] and other["port"] and (other["host"], other["port"]) not in taken:
                 return {**row, **{name: other.get(name) for name in ("host", "port", "bus_port", "hostname")}}
     return row
 

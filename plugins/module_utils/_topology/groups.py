@@ -72,7 +72,8 @@ def _idle(sentinel: Member) -> list[str]:
 
 def _join_clusters(data: list[Member], circles: Circles, book: Book) -> None:
     """Nodes of which one knows the other: by its id; by its address where its nodes.conf is lost."""
-    by_id = {str(member.cluster["my_id"]): member for member in data if member.cluster.get("my_id")}
+    told = sorted(data, key=lambda member: member.live)
+    by_id = {str(member.cluster["my_id"]): member for member in told if member.cluster.get("my_id")}
     lost = {member for member in data if not member.known or (member.is_cluster and _alone(member))}
     for member in data:
         for row in member.cluster.get("nodes") or []:

@@ -72,7 +72,8 @@ def _where(row: Row | None) -> str:
 
 def places(rows: Sequence[Row], teller: Member | None, members: Sequence[Member], book: Book) -> dict[str, Member]:
     """Which member is which node: by its id, else by its address."""
-    by_id = {str(member.cluster["my_id"]): member for member in members if member.cluster.get("my_id")}
+    told = sorted(members, key=lambda member: member.live)  # of two with one id, as a copy has, the one that serves
+    by_id = {str(member.cluster["my_id"]): member for member in told if member.cluster.get("my_id")}
     found = {row["id"]: by_id[row["id"]] for row in rows if row["id"] in by_id}
     taken = set(found.values())
     for row in rows:

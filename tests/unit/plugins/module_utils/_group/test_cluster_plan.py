@@ -238,3 +238,58 @@ def test_nobody_knows_the_nodes() -> None:
     (group,) = groups(members)
     found = cluster_plan(group, members, {}, {"backups": [], "sets": [], "tables": []}, Wish())
     assert found["action"] == "refuse" and "nobody knows" in found["why"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_stopped_copy_of_a_node_is_not_taken_for_it(first: bool) -> None:
+    """A cold standby, or the copy of a virtual machine, with the files of node 1."""
+    copy = member(9, state="down", mode="cluster", role="primary", cluster=table(1))
+    everybody = [runs(number) for number in range(1, 7)]
+    members = [copy, *everybody] if first else [*everybody, copy]
+    (group,) = groups(members)
+    assert [shard["primary"] for shard in group["shards"]] == ["h1-6379", "h2-6379", "h3-6379"]
+    found = plan(members, dict.fromkeys(range(1, 7), OK) | {9: HOLDS}, SET)
+    assert found["action"] in ("none", "feed") and not found["recover"] and not found["promote"]
+
+
+def test_data_of_another_replica_is_not_put_aside_for_an_empty_one() -> None:
+    """Its primary cannot be reached; h4 is empty and is to take its place, and h7 serves what is newest."""
+    away = {"host": "10.0.0.1", "port": 6379, "link_up": False, "sync_in_progress": False, "addresses": []}
+    other = member(7, mode="cluster", role="replica", primary=away, cluster=table(7, bad=(1,)))
+    members = [gone(1), runs(2, bad=(1,)), runs(3, bad=(1,)), left(4), runs(5, bad=(1,)), runs(6, bad=(1,)), other]
+    for each in members[1:]:
+        each["instance"]["topology"]["cluster"]["nodes"].append({**row(4), "id": node_id(7), "host": "10.0.0.7"})
+    assessed = {2: OK, 3: OK, 4: EMPTY, 5: OK, 6: OK, 7: OK}
+    refused = plan(members, assessed, SET, promote=["h4-6379"])
+    assert refused["action"] == "refuse" and "h7-6379 runs with 7 keys" in refused["why"]
+    agreed = plan(members, assessed, SET, promote=["h4-6379"], confirm=["h7-6379"])
+    assert [each["name"] for each in agreed["recover"]] == ["h4-6379"]
+
+
+def test_a_node_that_was_met_again_under_a_new_id_leaves_its_old_row_behind() -> None:
+    """h1 lost its nodes.conf, h4 has its slots, and shard 2 is lost: its files remember where h1 was."""
+    new = {**row(1), "id": "f" * 40, "slots": [], "epoch": 0}
+    members = []
+    for number in range(1, 7):
+        if number in (2, 5):
+            members.append(left(number))
+            continue
+        each = runs(number, bad=(1, 2))
+        seen = each["instance"]["topology"]["cluster"]
+        old = {"host": "", "port": 0, "bus_port": 0, "usable": False, "flags": ["noaddr"]}
+        seen["nodes"][0].update(**old, role="replica", primary_id=node_id(4), slots=[])
+        seen["nodes"][3].update(role="primary", primary_id="", slots=SLOTS[1], epoch=8)
+        seen["nodes"].append(new)
+        if number == 1:
+            seen["my_id"] = "f" * 40
+        if number == 4:
+            each["instance"]["topology"].update(role="primary", primary=None)
+        members.append(each)
+    found = plan(members, {1: OK, 2: EMPTY, 3: OK, 4: OK, 5: EMPTY, 6: OK}, SET)
+    assert [each["name"] for each in found["recover"]] == ["h2-6379"]
+    assert why_not(nodes_of_rows(found["table"])) == ""
+
+
+def test_force_on_a_shard_that_serves_says_so() -> None:
+    found = plan([runs(number) for number in range(1, 7)], dict.fromkeys(range(1, 7), OK), SET, force=True)
+    assert found["action"] == "refuse" and "serves, and is to be recovered by force" in found["why"]
