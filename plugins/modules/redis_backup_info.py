@@ -418,6 +418,71 @@ drills:
       description: The host that the drill ran on.
       type: str
       sample: drill1
+outlook:
+  description:
+    - What the drills say about the next disaster, one element for each instance that was ever drilled, the worst first. An instance
+      whose newest drill failed comes before all others, then those that will miss, or miss, their RTO, then by how much of a target
+      is used up.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    instance:
+      description: Whose data was drilled.
+      type: str
+      sample: multiframe-6379
+    drills:
+      description: How many drills there were.
+      type: int
+      sample: 12
+    failed:
+      description: How many of them failed.
+      type: int
+      sample: 0
+    last_time:
+      description: When the newest began, in UTC.
+      type: str
+      sample: "2026-11-23T02:00:03Z"
+    ok:
+      description: Whether the newest ended well.
+      type: bool
+      sample: true
+    rto_seconds:
+      description: RTO of the newest good drill of a whole data set, in seconds.
+      type: float
+      sample: 212.4
+    rto_target_seconds:
+      description: The RTO that is promised. V(null) where none was given.
+      type: float
+      sample: 3600.0
+    rto_used:
+      description: The RTO as a share of its target.
+      type: float
+      sample: 0.059
+    rpo_seconds:
+      description: RPO of the same drill, in seconds.
+      type: float
+      sample: 41.0
+    rpo_target_seconds:
+      description: The RPO that is promised. V(null) where none was given.
+      type: float
+      sample: 60.0
+    rpo_used:
+      description: The RPO as a share of its target.
+      type: float
+      sample: 0.683
+    rto_missed_on:
+      description:
+        - When the RTO reaches its target if it goes on growing as it did, in UTC. V(null) where it does not grow, not within five
+          years, or where there are fewer than three good drills or less than a week between them. The trend is the median slope of
+          all pairs among the newest 24.
+      type: str
+      sample: "2027-08-02T02:00:03Z"
+    says:
+      description: The same in words.
+      type: str
+      sample: "RTO 3 min 32 s of 1 h; RPO 41 s of 1 min; at its growth the RTO is missed from 2027-08-02 on"
+
 tables:
   description:
     - What the newest usable backup of each instance remembers of the cluster that the instance was a node of. Empty for others.

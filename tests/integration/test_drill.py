@@ -80,9 +80,11 @@ class Range:
         assert len(self.history()) == before + 1
         return found
 
+    def catalog(self) -> dict[str, Any]:
+        return run_module("redis_backup_info", self.shelf.of(self.server, repositories=[self.shelf.repository]))
+
     def history(self) -> list[dict[str, Any]]:
-        params = self.shelf.of(self.server, repositories=[self.shelf.repository])
-        found: list[dict[str, Any]] = run_module("redis_backup_info", params)["drills"]
+        found: list[dict[str, Any]] = self.catalog()["drills"]
         return found
 
     def entry(self, label: str) -> dict[str, Any]:
@@ -142,8 +144,11 @@ def test_by_turns_measured_and_recorded(range_: Range) -> None:
     assert range_.entry(last)["verified"] and range_.entry(first)["verified"]
     assert data_tree(range_.server) == tree
     shutil.rmtree(range_.shelf.folder(first))
-    history = range_.history()
+    catalog = range_.catalog()
+    history = catalog["drills"]
     assert [each["label"] for each in history] == [last, first, last]
+    (prospect,) = catalog["outlook"]
+    assert prospect["ok"] and prospect["drills"] == 3 and prospect["rto_seconds"] == drills[2]["rto_seconds"]
     assert [each["rto_seconds"] for each in history] == [each["rto_seconds"] for each in drills]
     assert range_.backup()  # what drills left in the repository is no stranger to backups
 

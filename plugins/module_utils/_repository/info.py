@@ -18,6 +18,7 @@ from .choose import newest_before
 from .drills import list_drills
 from .drills import shown as shown_drill
 from .entry import Entry
+from .outlook import outlook
 from .sets import list_sets
 from .store import Store
 from .suspects import suspect_exports, suspects
@@ -45,7 +46,7 @@ def show_catalog(
     query: str | None,
     cache: CatalogCache | None = None,
 ) -> dict[str, Any]:
-    """`backups`, `latest`, `exports`, `sets`, `drills`, `tables`, `archive`, `rpo_seconds` of one instance, or of all.
+    """`backups`, `latest`, `exports`, `sets`, `drills`, `outlook`, `tables`, `archive`, `rpo_seconds` of one or of all.
 
     The sets of an instance are those that a backup of it is part of, with what other instances have of them.
 
@@ -92,6 +93,7 @@ def show_catalog(
         ],
         "sets": [found for found in list_sets(parts) if found["id"] in wanted and (found["usable"] or not usable_only)],
         "drills": [shown_drill(document) for documents in drilled for document in documents],
+        "outlook": outlook(document for documents in drilled for document in documents),
         "tables": list_tables(entry for entries in catalogs for entry in entries),
         "archive": {},
         "rpo_seconds": rpo,
