@@ -270,7 +270,8 @@ def test_programs_that_do_not_serve(sources: Sources, make_server: MakeServer) -
     wrong = str(need("redis-8.2").executable)
     refused(restore, "staged", "Redis 8.2.3 does not know the VALKEY format", convert_executable=wrong)
     message = refused(restore, "staged", "there is none on this host")
-    assert "/redis-server: Redis 7.0" in message or "(" not in message
+    looked = message.partition("there is none on this host")[2].partition(".")[0]  # at what is on PATH, if anything
+    assert "/redis-server: Redis 7.0" in message or not looked
     assert "convert_executable" in message
     refused(restore, "staged", "let it be rewritten for this one with convert: true", convert=False)
 
