@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,8 @@ def write_drill(store: Store, instance: str, document: Mapping[str, Any]) -> str
     """Append a record, whole and on disk; its path. Raises RepositoryError."""
     stamp = str(document["time"]).replace("-", "").replace(":", "")
     path = drill_path(instance, f"{stamp}-{document['pick']}-{secrets.token_hex(4)}")
-    data = json.dumps({"format": FORMAT, **document}, indent=2, sort_keys=True).encode() + b"\n"
+    written = time.time_ns() // 1_000_000
+    data = json.dumps({"format": FORMAT, **document, "written_ms": written}, indent=2, sort_keys=True).encode() + b"\n"
     store.write(path, data)
     return path
 
@@ -69,7 +71,13 @@ def list_drills(
             if errors is None:
                 raise
             errors[store.name] = error
-    return sorted(found, key=lambda each: str(each["time"]))
+    return sorted(found, key=_order)
+
+
+def _order(document: Mapping[str, Any]) -> tuple[str, int]:
+    """What sorts records: times are whole seconds, so of two in one second the writing tells. Pure."""
+    written = document.get("written_ms")
+    return str(document["time"]), written if isinstance(written, int) else 0
 
 
 def parsed(raw: bytes) -> dict[str, Any] | None:
